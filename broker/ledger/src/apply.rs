@@ -1,0 +1,240 @@
+//! Changing state by an event. Cannot fail: what should not happen was refused by `decide`.
+
+use netpay_protocol::amounts::{Units, WordCount};
+use netpay_protocol::ids::PeerId;
+use netpay_protocol::runs;
+
+use crate::command::DebtKey;
+use crate::event::{Account, DoubleSpend, Event, RedeemedClaim, SettledClaim};
+use crate::record::Record;
+use crate::rows::{
+    AccountRow, ConflictRow, DebtRow, EcoinRow, Opened, ReferenceRow, RequestRow, RunRow,
+    SuspendedRow,
+};
+use crate::working_set::WorkingSet;
+
+/// Where and when an event happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The record's position.
+    pub position: u64,
+    /// The record's time.
+    pub at_ms: u64,
+}
+
+/// Applies a record: its events, the outcome of its request, the new head.
+pub fn record(ws: &mut WorkingSet, record: &Record) {
+    let place = Place {
+        position: record.position,
+        at_ms: record.recorded_at_ms,
+    };
+    for event in &record.events {
+        apply(ws, event, place);
+    }
+    if let Some(request) = record.request {
+        let row = RequestRow {
+            digest: request.digest,
+            position: record.position,
+        };
+        ws.requests.put((request.signer, request.id), row);
+    }
+    ws.totals.head = record.head();
+    ws.totals.recorded_at_ms = record.recorded_at_ms;
+}
+
+/// Applies one event.
+pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
+    for (account, amount) in event.postings() {
+        post(ws, account, amount);
+    }
+    match event {
+        Event::AccountOpened {
+            peer,
+            register,
+            opened_at_ms,
+        } => {
+            let opened = Opened {
+                at_ms: *opened_at_ms,
+                register: (**register).clone(),
+            };
+            account(ws, *peer, |row| row.opened = Some(opened));
+        }
+        Event::FundsCredited {
+            peer,
+            amount,
+            reference,
+            ..
+        } => {
+            let row = ReferenceRow {
+                peer: *peer,
+                amount: *amount,
+                position: place.position,
+            };
+            ws.references.put(reference.clone(), row);
+        }
+        Event::EcoinsIssued {
+            order,
+            touchstones,
+            epoch,
+        } => {
+            for touchstone in touchstones {
+                let row = EcoinRow {
+                    touchstone: touchstone.clone(),
+                    epoch: *epoch,
+                    paid: WordCount(0),
+                    expired_at_ms: None,
+                    position: place.position,
+                };
+                ws.ecoins.put(touchstone.content.ecoin, row);
+                ws.totals.ecoins_issued += 1;
+            }
+            let last = touchstones
+                .iter()
+                .map(|t| t.content.redeem_until_ms)
+                .max()
+                .unwrap_or(0);
+            account(ws, order.content.payer, |row| {
+                row.last_redeem_until_ms = row.last_redeem_until_ms.max(last)
+            });
+        }
+        Event::BatchRedeemed { payee, claims } => {
+            for claim in claims {
+                if let RedeemedClaim::Settled(claim) = claim {
+                    pay_runs(ws, *payee, claim, place);
+                }
+            }
+        }
+        Event::DoubleSpendDetected(found) => record_double_spend(ws, found, place),
+        Event::AccountSuspended { peer, .. } => {
+            account(ws, *peer, |row| row.suspended_at_ms = Some(place.at_ms));
+            ws.suspended.put(
+                *peer,
+                SuspendedRow {
+                    since_ms: place.at_ms,
+                },
+            );
+        }
+        Event::AccountReinstated { peer, .. } => {
+            account(ws, *peer, |row| row.suspended_at_ms = None);
+            ws.suspended.delete(*peer);
+        }
+        Event::DebtSettled { debt, amount, .. } => {
+            let open = ws
+                .debts
+                .get(debt)
+                .map_or(Units::ZERO, |row| row.open)
+                .saturating_sub(*amount);
+            if open == Units::ZERO {
+                ws.debts.delete(*debt);
+            } else {
+                ws.debts.put(*debt, DebtRow { open });
+            }
+            account(ws, debt.debtor, |row| {
+                row.debt = row.debt.saturating_sub(*amount)
+            });
+            ws.totals.debts = ws.totals.debts.saturating_sub(*amount);
+        }
+        Event::EcoinExpired { ecoin, .. } => {
+            let row = ws.ecoins.get(ecoin).cloned();
+            if let Some(row) = row {
+                ws.ecoins.put(
+                    *ecoin,
+                    EcoinRow {
+                        expired_at_ms: Some(place.at_ms),
+                        ..row
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// One row per run credited, never merged: the record tells the grant.
+fn pay_runs(ws: &mut WorkingSet, payee: PeerId, claim: &SettledClaim, place: Place) {
+    let words = runs::count(&claim.credited);
+    for run in &claim.credited {
+        let row = RunRow {
+            through: run.through,
+            payee,
+            position: place.position,
+        };
+        ws.runs.put((claim.ecoin, run.from), row);
+        // Later commands of the same group may conflict with it before it is on disk.
+        ws.grants
+            .insert((claim.ecoin, run.from), claim.grant.clone());
+    }
+    if let Some(row) = ws.ecoins.get(&claim.ecoin).cloned() {
+        ws.ecoins.put(
+            claim.ecoin,
+            EcoinRow {
+                paid: row.paid.plus(words),
+                ..row
+            },
+        );
+    }
+    ws.totals.words_redeemed += u64::from(words.0);
+}
+
+fn record_double_spend(ws: &mut WorkingSet, found: &DoubleSpend, place: Place) {
+    let (ecoin, debtor) = (
+        found.touchstone.content.ecoin,
+        found.touchstone.content.payer,
+    );
+    ws.conflicts.put(
+        (ecoin, found.payee),
+        ConflictRow {
+            position: place.position,
+        },
+    );
+    ws.debts.put(
+        DebtKey {
+            debtor,
+            creditor: found.payee,
+            ecoin,
+        },
+        DebtRow { open: found.debt },
+    );
+    account(ws, debtor, |row| row.debt = add(row.debt, found.debt));
+    ws.totals.debts = add(ws.totals.debts, found.debt);
+    ws.totals.double_spends += 1;
+}
+
+fn account(ws: &mut WorkingSet, peer: PeerId, change: impl FnOnce(&mut AccountRow)) {
+    let known = ws.accounts.get(&peer).cloned();
+    if known.is_none() {
+        ws.totals.accounts += 1;
+    }
+    let mut row = known.unwrap_or_default();
+    change(&mut row);
+    ws.accounts.put(peer, row);
+}
+
+fn post(ws: &mut WorkingSet, to: Account, amount: i64) {
+    let change = |units: Units| {
+        Units(
+            units
+                .0
+                .checked_add_signed(amount)
+                .expect("decide keeps accounts above zero"),
+        )
+    };
+    match to {
+        Account::Peer(peer) => {
+            account(ws, peer, |row| row.balance = change(row.balance));
+            ws.totals.peers = change(ws.totals.peers);
+        }
+        Account::Escrow => ws.totals.escrow = change(ws.totals.escrow),
+        Account::Outside => {
+            ws.totals.outside = ws
+                .totals
+                .outside
+                .checked_add(amount)
+                .expect("deposits are below 2^62");
+        }
+    }
+}
+
+fn add(a: Units, b: Units) -> Units {
+    a.checked_add(b)
+        .expect("debts are bounded by what was ever sold, times 16")
+}

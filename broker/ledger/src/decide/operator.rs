@@ -1,0 +1,110 @@
+//! What operators order: deposits, suspensions, debts.
+
+use netpay_protocol::admin::Admin;
+use netpay_protocol::amounts::Units;
+use netpay_protocol::ids::PeerId;
+use netpay_protocol::layout::Signed;
+
+use super::Decision;
+use crate::command::{DebtKey, Facts};
+use crate::event::{Cause, Event};
+use crate::rejection::Rejection;
+use crate::rows::{AccountRow, ReferenceRow};
+use crate::working_set::WorkingSet;
+
+/// All money of a ledger stays below this, so that no sum overflows.
+const MOST_UNITS: u64 = 1 << 62;
+
+type Order = Box<Signed<Admin>>;
+
+/// A deposit is named by its reference outside: the same one again is the same deposit, under whatever request id.
+pub(super) fn credit(
+    ws: &WorkingSet,
+    order: Order,
+    peer: PeerId,
+    amount: Units,
+    reference: String,
+) -> Result<Decision, Rejection> {
+    match ws.references.get(&reference) {
+        Some(ReferenceRow {
+            peer: known,
+            amount: paid,
+            position,
+        }) if (*known, *paid) == (peer, amount) => {
+            return Ok(Decision::Repeated {
+                position: *position,
+            });
+        }
+        Some(_) => return Err(Rejection::ReferenceReused),
+        None => {}
+    }
+    let deposits = ws.totals.outside.unsigned_abs();
+    let room = MOST_UNITS.saturating_sub(deposits);
+    if amount == Units::ZERO || amount.0 >= room {
+        return Err(Rejection::AmountOutOfRange);
+    }
+    Ok(Decision::Record(vec![Event::FundsCredited {
+        peer,
+        amount,
+        reference,
+        order,
+    }]))
+}
+
+pub(super) fn suspend(ws: &WorkingSet, order: Order, peer: PeerId) -> Result<Decision, Rejection> {
+    if known(ws, peer)?.suspended_at_ms.is_some() {
+        return Err(Rejection::AlreadySuspended);
+    }
+    Ok(Decision::Record(vec![Event::AccountSuspended {
+        peer,
+        cause: Cause::Operator(order),
+    }]))
+}
+
+pub(super) fn reinstate(
+    ws: &WorkingSet,
+    order: Order,
+    peer: PeerId,
+) -> Result<Decision, Rejection> {
+    let account = known(ws, peer)?;
+    if account.suspended_at_ms.is_none() {
+        return Err(Rejection::NotSuspended);
+    }
+    if account.debt > Units::ZERO {
+        return Err(Rejection::InDebt { debt: account.debt });
+    }
+    Ok(Decision::Record(vec![Event::AccountReinstated {
+        peer,
+        order,
+    }]))
+}
+
+/// Pays a debt as far as the balance goes. Not before the debtor's last e-coin is past redeeming: until then a cheat
+/// could have its puppets paid before the honest.
+pub(super) fn settle_debt(
+    ws: &WorkingSet,
+    facts: &Facts,
+    order: Order,
+    debt: DebtKey,
+) -> Result<Decision, Rejection> {
+    let debtor = known(ws, debt.debtor)?;
+    let open = ws.debt(&debt).ok_or(Rejection::DebtUnknown)?.open;
+    if facts.now_ms <= debtor.last_redeem_until_ms {
+        return Err(Rejection::SettlementTooEarly {
+            after_ms: debtor.last_redeem_until_ms,
+        });
+    }
+    let amount = open.min(debtor.balance);
+    if amount == Units::ZERO {
+        return Err(Rejection::NothingToPay);
+    }
+    Ok(Decision::Record(vec![Event::DebtSettled {
+        debt,
+        amount,
+        order,
+    }]))
+}
+
+fn known(ws: &WorkingSet, peer: PeerId) -> Result<&AccountRow, Rejection> {
+    ws.accounts.get(&peer).ok_or(Rejection::AccountUnknown)
+}

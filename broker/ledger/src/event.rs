@@ -1,0 +1,282 @@
+//! What happened. Facts in the past tense, numbered for good; state is nothing but these applied in order.
+//!
+//! Every debit of a peer carries the peer's or an operator's signed order, every credit of a word its grant and the word
+//! (which is spent by then, and worth nothing): an auditor can prove each cent again.
+
+use netpay_protocol::admin::Admin;
+use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
+use netpay_protocol::buy::BuyEcoins;
+use netpay_protocol::ids::{EcoinId, PeerId};
+use netpay_protocol::index::Grant;
+use netpay_protocol::layout::Signed;
+use netpay_protocol::redemption::{Line, Verdict};
+use netpay_protocol::register::Register;
+use netpay_protocol::runs::{self, Run};
+use netpay_protocol::suite::Payword;
+use netpay_protocol::touchstone::Touchstone;
+
+use crate::command::DebtKey;
+
+/// One fact.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+pub enum Event {
+    /// A registered peer used its account for the first time.
+    #[n(1)]
+    AccountOpened {
+        /// Whose.
+        #[n(0)]
+        peer: PeerId,
+        /// Its keys.
+        #[n(1)]
+        register: Box<Signed<Register>>,
+        /// When.
+        #[n(2)]
+        opened_at_ms: u64,
+    },
+    /// A deposit arrived.
+    #[n(2)]
+    FundsCredited {
+        /// For whom.
+        #[n(0)]
+        peer: PeerId,
+        /// How much.
+        #[n(1)]
+        amount: Units,
+        /// Its name outside.
+        #[n(2)]
+        reference: String,
+        /// On whose word.
+        #[n(3)]
+        order: Box<Signed<Admin>>,
+    },
+    /// Chains were sold.
+    #[n(3)]
+    EcoinsIssued {
+        /// On whose word.
+        #[n(0)]
+        order: Box<Signed<BuyEcoins>>,
+        /// The e-coins.
+        #[n(1)]
+        touchstones: Vec<Signed<Touchstone>>,
+        /// The epoch of the chain master key.
+        #[n(2)]
+        epoch: u32,
+    },
+    /// A batch credited somebody, or showed a new double spend.
+    #[n(4)]
+    BatchRedeemed {
+        /// Who.
+        #[n(0)]
+        payee: PeerId,
+        /// The claims, in the batch's order.
+        #[n(1)]
+        claims: Vec<RedeemedClaim>,
+    },
+    /// Two payees hold grants on the same word.
+    #[n(5)]
+    DoubleSpendDetected(#[n(0)] Box<DoubleSpend>),
+    /// An account may not buy any more.
+    #[n(6)]
+    AccountSuspended {
+        /// Whose.
+        #[n(0)]
+        peer: PeerId,
+        /// Why.
+        #[n(1)]
+        cause: Cause,
+    },
+    /// It may again.
+    #[n(7)]
+    AccountReinstated {
+        /// Whose.
+        #[n(0)]
+        peer: PeerId,
+        /// On whose word.
+        #[n(1)]
+        order: Box<Signed<Admin>>,
+    },
+    /// A double spender paid.
+    #[n(8)]
+    DebtSettled {
+        /// Which debt.
+        #[n(0)]
+        debt: DebtKey,
+        /// How much of it.
+        #[n(1)]
+        amount: Units,
+        /// On whose word.
+        #[n(2)]
+        order: Box<Signed<Admin>>,
+    },
+    /// An e-coin's time was over: what was not redeemed went back to its payer.
+    #[n(9)]
+    EcoinExpired {
+        /// Which.
+        #[n(0)]
+        ecoin: EcoinId,
+        /// Its payer.
+        #[n(1)]
+        payer: PeerId,
+        /// The words given back.
+        #[n(2)]
+        words: WordCount,
+        /// What they are worth.
+        #[n(3)]
+        refund: Units,
+    },
+}
+
+/// Why an account is suspended.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+pub enum Cause {
+    /// It double spent this e-coin.
+    #[n(1)]
+    DoubleSpend(#[n(0)] EcoinId),
+    /// An operator said so.
+    #[n(2)]
+    Operator(#[n(0)] Box<Signed<Admin>>),
+}
+
+/// One claim of a recorded batch.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+pub enum RedeemedClaim {
+    /// It settled nothing. What failed verification is not kept.
+    #[n(1)]
+    Refused(#[n(0)] Verdict),
+    /// It settled its run.
+    #[n(2)]
+    Settled(#[n(0)] Box<SettledClaim>),
+}
+
+/// A claim that was proven and settled.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct SettledClaim {
+    /// The e-coin.
+    #[n(0)]
+    pub ecoin: EcoinId,
+    /// The payer's grant to this payee.
+    #[n(1)]
+    pub grant: Grant,
+    /// The last word claimed.
+    #[n(2)]
+    pub through: PaywordIndex,
+    /// W(through).
+    #[n(3)]
+    pub word: Payword,
+    /// The words credited now.
+    #[n(4)]
+    pub credited: Vec<Run>,
+    /// What they are worth.
+    #[n(5)]
+    pub credited_units: Units,
+    /// Words credited to this payee before.
+    #[n(6)]
+    pub already_paid: WordCount,
+    /// Words paid to another.
+    #[n(7)]
+    pub conflicting: WordCount,
+}
+
+impl RedeemedClaim {
+    /// Its line in the statement.
+    pub fn line(&self) -> Line {
+        match self {
+            Self::Refused(verdict) => Line::refused(*verdict),
+            Self::Settled(claim) => Line::settled(
+                runs::count(&claim.credited),
+                claim.already_paid,
+                claim.conflicting,
+            ),
+        }
+    }
+}
+
+/// A double spend, with the evidence: both grants and the touchstone whose key signed them.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct DoubleSpend {
+    /// What the broker said of the e-coin.
+    #[n(0)]
+    pub touchstone: Signed<Touchstone>,
+    /// Who had been paid.
+    #[n(1)]
+    pub paid_to: PeerId,
+    /// Under which grant.
+    #[n(2)]
+    pub paid_grant: Grant,
+    /// Who came second.
+    #[n(3)]
+    pub payee: PeerId,
+    /// With which grant.
+    #[n(4)]
+    pub grant: Grant,
+    /// The words that the second lost.
+    #[n(5)]
+    pub conflicting: WordCount,
+    /// What the payer owes for them.
+    #[n(6)]
+    pub debt: Units,
+}
+
+/// An account of the double entry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Account {
+    /// A peer's.
+    Peer(PeerId),
+    /// Sold, not yet redeemed or refunded.
+    Escrow,
+    /// The world: deposits come from it.
+    Outside,
+}
+
+impl Event {
+    /// The money it moves; always sums to zero.
+    pub fn postings(&self) -> Vec<(Account, i64)> {
+        let moved = |from: Account, to: Account, amount: Units| {
+            let amount = i64::try_from(amount.0).expect("all money of a ledger is below 2^62");
+            vec![(from, -amount), (to, amount)]
+        };
+        match self {
+            Self::AccountOpened { .. }
+            | Self::DoubleSpendDetected(_)
+            | Self::AccountSuspended { .. }
+            | Self::AccountReinstated { .. } => vec![],
+            Self::FundsCredited { peer, amount, .. } => {
+                moved(Account::Outside, Account::Peer(*peer), *amount)
+            }
+            Self::EcoinsIssued { order, .. } => moved(
+                Account::Peer(order.content.payer),
+                Account::Escrow,
+                order.content.worth(),
+            ),
+            Self::BatchRedeemed { payee, claims } => {
+                let credited = claims
+                    .iter()
+                    .map(RedeemedClaim::credited_units)
+                    .fold(Units::ZERO, |sum, units| {
+                        sum.checked_add(units).expect("escrow is below 2^62")
+                    });
+                moved(Account::Escrow, Account::Peer(*payee), credited)
+            }
+            Self::DebtSettled { debt, amount, .. } => moved(
+                Account::Peer(debt.debtor),
+                Account::Peer(debt.creditor),
+                *amount,
+            ),
+            Self::EcoinExpired { payer, refund, .. } => {
+                moved(Account::Escrow, Account::Peer(*payer), *refund)
+            }
+        }
+    }
+}
+
+impl RedeemedClaim {
+    /// What it credits.
+    pub fn credited_units(&self) -> Units {
+        match self {
+            Self::Refused(_) => Units::ZERO,
+            Self::Settled(claim) => claim.credited_units,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Why a whole command is rejected. Data, not an error: the caller is told, and nothing is written.
+
+use netpay_protocol::amounts::Units;
+
+/// In order of precedence: a command that deserves several gets the first. Numbers never change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// 1: the id belongs to another request of the same signer.
+    #[error("request id was used before for another request; use a fresh id")]
+    RequestIdReused,
+    /// 2: too late, and not carried out before.
+    #[error(
+        "request was valid until {valid_until_ms} ms, it is {now_ms} ms; it was not carried out: sign a new one"
+    )]
+    RequestExpired {
+        /// The request's end.
+        valid_until_ms: u64,
+        /// The broker's time.
+        now_ms: u64,
+    },
+    /// 3: valid for longer than outcomes are promised to be remembered.
+    #[error("request is valid for longer than 24 hours")]
+    ValidityTooLong,
+    /// 4: what was prepared beside the writer no longer holds. The caller prepares again; no person sees this.
+    #[error("prepared on facts that have changed")]
+    StaleFacts,
+    /// 5: no such account.
+    #[error(
+        "no such account; buy or redeem with a registration, or have the operator credit it first"
+    )]
+    AccountUnknown,
+    /// 6: signed by another key than the account's.
+    #[error("not signed by the account's present key")]
+    NotTheAccountsKey,
+    /// 7: suspended.
+    #[error("account is suspended")]
+    Suspended,
+    /// 8: owes for a double spend.
+    #[error("account owes {debt} units for double spending")]
+    InDebt {
+        /// How much.
+        debt: Units,
+    },
+    /// 9: nothing to suspend.
+    #[error("account is suspended already")]
+    AlreadySuspended,
+    /// 10: nothing to reinstate.
+    #[error("account is not suspended")]
+    NotSuspended,
+    /// 11: dearer than the buyer allowed.
+    #[error("purchase costs {cost} units, the request allows {most}")]
+    PriceAboveLimit {
+        /// What it costs.
+        cost: Units,
+        /// What was allowed.
+        most: Units,
+    },
+    /// 12: too little money.
+    #[error("purchase costs {cost} units, the balance is {balance}")]
+    InsufficientFunds {
+        /// What it costs.
+        cost: Units,
+        /// What is there.
+        balance: Units,
+    },
+    /// 13: the deposit's reference was credited to another account or with another amount.
+    #[error("reference was credited before, to another account or with another amount")]
+    ReferenceReused,
+    /// 14: zero, or more money than a ledger can hold.
+    #[error("amount must be at least 1, and all deposits together below 2^62 units")]
+    AmountOutOfRange,
+    /// 15: no such debt.
+    #[error("no such debt is open")]
+    DebtUnknown,
+    /// 16: other payees of the debtor may still come.
+    #[error(
+        "debt can be settled once the debtor's last e-coin can no longer be redeemed, after {after_ms} ms"
+    )]
+    SettlementTooEarly {
+        /// From when on.
+        after_ms: u64,
+    },
+    /// 17: the debtor has nothing.
+    #[error("debtor's balance is 0, nothing can be paid")]
+    NothingToPay,
+    /// 18: the events would break an invariant: a defect of this program, and nothing is written.
+    #[error("refused because ledger invariant {0} would break; this is a defect, please report it")]
+    InvariantWouldBreak(&'static str),
+}

@@ -1,0 +1,285 @@
+//! The rows that state consists of, and the bytes of their keys.
+//!
+//! | table | key | row |
+//! |---|---|---|
+//! | `accounts` | PeerId | [`AccountRow`] |
+//! | `ecoins` | IDe | [`EcoinRow`] |
+//! | `runs` | IDe ‖ u32be(first) | [`RunRow`]; never merged across grants |
+//! | `conflicts` | IDe ‖ payee | [`ConflictRow`] |
+//! | `debts` | debtor ‖ creditor ‖ IDe | [`DebtRow`] |
+//! | `requests` | signer ‖ request id | [`RequestRow`] |
+//! | `references` | the reference's bytes | [`ReferenceRow`] |
+//! | `suspended` | PeerId | [`SuspendedRow`] |
+//! | `meta` | `totals` | [`Totals`] |
+//!
+//! Key bytes never change meaning. Rows are CBOR.
+
+use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
+use netpay_protocol::ids::{Digest, EcoinId, PeerId, RequestId};
+use netpay_protocol::layout::Signed;
+use netpay_protocol::redemption::Head;
+use netpay_protocol::register::Register;
+use netpay_protocol::touchstone::Touchstone;
+
+use crate::command::DebtKey;
+
+/// Where a row belongs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Table {
+    /// See the module.
+    Accounts,
+    /// See the module.
+    Ecoins,
+    /// See the module.
+    Runs,
+    /// See the module.
+    Conflicts,
+    /// See the module.
+    Debts,
+    /// See the module.
+    Requests,
+    /// See the module.
+    References,
+    /// See the module.
+    Suspended,
+    /// See the module.
+    Meta,
+}
+
+impl Table {
+    /// Every table, in the order in which the state digest takes them.
+    pub const ALL: [Self; 9] = [
+        Self::Accounts,
+        Self::Ecoins,
+        Self::Runs,
+        Self::Conflicts,
+        Self::Debts,
+        Self::Requests,
+        Self::References,
+        Self::Suspended,
+        Self::Meta,
+    ];
+
+    /// Its name on disk.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Ecoins => "ecoins",
+            Self::Runs => "runs",
+            Self::Conflicts => "conflicts",
+            Self::Debts => "debts",
+            Self::Requests => "requests",
+            Self::References => "references",
+            Self::Suspended => "suspended",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// A row: its table, its key, its bytes.
+pub trait Row: Clone + minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()> {
+    /// What names it.
+    type Key: Clone + Ord;
+    /// Where it belongs.
+    const TABLE: Table;
+    /// Its key's bytes.
+    fn key(key: &Self::Key) -> Vec<u8>;
+}
+
+macro_rules! row {
+    ($row:ty, $table:ident, $key:ty, |$k:ident| $bytes:expr) => {
+        impl Row for $row {
+            type Key = $key;
+            const TABLE: Table = Table::$table;
+            fn key($k: &Self::Key) -> Vec<u8> {
+                $bytes
+            }
+        }
+    };
+}
+
+row!(AccountRow, Accounts, PeerId, |peer| peer.0.to_vec());
+row!(EcoinRow, Ecoins, EcoinId, |ecoin| ecoin.0.to_vec());
+row!(RunRow, Runs, (EcoinId, PaywordIndex), |key| [
+    key.0.0.as_slice(),
+    &key.1.0.to_be_bytes()
+]
+.concat());
+row!(ConflictRow, Conflicts, (EcoinId, PeerId), |key| [
+    key.0.0, key.1.0
+]
+.concat());
+row!(DebtRow, Debts, DebtKey, |key| [
+    key.debtor.0,
+    key.creditor.0,
+    key.ecoin.0
+]
+.concat());
+row!(RequestRow, Requests, (PeerId, RequestId), |key| [
+    key.0.0, key.1.0
+]
+.concat());
+row!(ReferenceRow, References, String, |reference| reference
+    .as_bytes()
+    .to_vec());
+row!(SuspendedRow, Suspended, PeerId, |peer| peer.0.to_vec());
+row!(Totals, Meta, (), |_key| b"totals".to_vec());
+
+/// One peer.
+#[derive(Clone, PartialEq, Eq, Debug, Default, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct AccountRow {
+    /// What it has.
+    #[n(0)]
+    pub balance: Units,
+    /// Its keys; nothing while it is only funded.
+    #[n(1)]
+    pub opened: Option<Opened>,
+    /// Since when it is suspended.
+    #[n(2)]
+    pub suspended_at_ms: Option<u64>,
+    /// When the last of its e-coins can no longer be redeemed.
+    #[n(3)]
+    pub last_redeem_until_ms: u64,
+    /// What it owes for double spending, in all. Holds the balance; is not posted.
+    #[n(4)]
+    pub debt: Units,
+}
+
+/// An opened account's keys.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Opened {
+    /// When.
+    #[n(0)]
+    pub at_ms: u64,
+    /// The registration.
+    #[n(1)]
+    pub register: Signed<Register>,
+}
+
+/// One e-coin.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct EcoinRow {
+    /// What was sold.
+    #[n(0)]
+    pub touchstone: Signed<Touchstone>,
+    /// The epoch of the chain master key.
+    #[n(1)]
+    pub epoch: u32,
+    /// Words paid, over all runs.
+    #[n(2)]
+    pub paid: WordCount,
+    /// When it was refunded.
+    #[n(3)]
+    pub expired_at_ms: Option<u64>,
+    /// The record that sold it.
+    #[n(4)]
+    pub position: u64,
+}
+
+/// One run paid under one grant. The record holds the grant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct RunRow {
+    /// The last word.
+    #[n(0)]
+    pub through: PaywordIndex,
+    /// To whom.
+    #[n(1)]
+    pub payee: PeerId,
+    /// By which record.
+    #[n(2)]
+    pub position: u64,
+}
+
+/// One double spend, by e-coin and the payee who came second. The record holds the evidence.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct ConflictRow {
+    /// By which record.
+    #[n(0)]
+    pub position: u64,
+}
+
+/// What is still owed.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct DebtRow {
+    /// How much; never zero.
+    #[n(0)]
+    pub open: Units,
+}
+
+/// The outcome of a request.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct RequestRow {
+    /// The digest of its signed bytes.
+    #[n(0)]
+    pub digest: Digest,
+    /// The record that holds the outcome.
+    #[n(1)]
+    pub position: u64,
+}
+
+/// A deposit's reference.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct ReferenceRow {
+    /// Credited to whom.
+    #[n(0)]
+    pub peer: PeerId,
+    /// How much.
+    #[n(1)]
+    pub amount: Units,
+    /// By which record.
+    #[n(2)]
+    pub position: u64,
+}
+
+/// A suspended peer, so that the revocation list needs no scan of all accounts.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct SuspendedRow {
+    /// Since when.
+    #[n(0)]
+    pub since_ms: u64,
+}
+
+/// Sums over everything, and the log's head.
+#[derive(Clone, PartialEq, Eq, Debug, Default, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Totals {
+    /// The last record.
+    #[n(0)]
+    pub head: Head,
+    /// Its time.
+    #[n(1)]
+    pub recorded_at_ms: u64,
+    /// Σ balances.
+    #[n(2)]
+    pub peers: Units,
+    /// Sold, not yet redeemed or refunded.
+    #[n(3)]
+    pub escrow: Units,
+    /// Deposits less payouts, as the world's account has it: negative.
+    #[n(4)]
+    pub outside: i64,
+    /// Accounts.
+    #[n(5)]
+    pub accounts: u64,
+    /// E-coins ever sold.
+    #[n(6)]
+    pub ecoins_issued: u64,
+    /// Words ever credited.
+    #[n(7)]
+    pub words_redeemed: u64,
+    /// Double spends ever recorded.
+    #[n(8)]
+    pub double_spends: u64,
+    /// Open debts.
+    #[n(9)]
+    pub debts: Units,
+}

@@ -1,0 +1,93 @@
+//! Holding one claim against the facts fixed when its e-coin was sold: range, grant, word. Stateless and parallel.
+//!
+//! The upper half of the verdict table (DESIGN §3.7). What depends on state (expiry, what is paid to whom) is the
+//! writer's, in `decide`.
+
+use netpay_protocol::chain;
+use netpay_protocol::ids::{EcoinId, PeerId};
+use netpay_protocol::redemption::{Claim, Verdict};
+use netpay_protocol::runs::Run;
+use netpay_protocol::touchstone::Touchstone;
+
+/// A claim after its check.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CheckedClaim {
+    /// It will settle nothing.
+    Refused {
+        /// Which e-coin it named.
+        ecoin: EcoinId,
+        /// Why.
+        verdict: Verdict,
+    },
+    /// Its words are the payer's, granted to this payee.
+    Proven(ProvenClaim),
+}
+
+/// A claim whose range, grant and word were verified. Made by [`check`] only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProvenClaim {
+    claim: Claim,
+    run: Run,
+}
+
+impl ProvenClaim {
+    /// The claim.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// The words `from..=through`.
+    pub fn run(&self) -> Run {
+        self.run
+    }
+}
+
+impl CheckedClaim {
+    /// The e-coin it names.
+    pub fn ecoin(&self) -> EcoinId {
+        match self {
+            Self::Refused { ecoin, .. } => *ecoin,
+            Self::Proven(proven) => proven.claim.ecoin(),
+        }
+    }
+}
+
+/// Checks a claim of `payee` against the touchstone of the e-coin that its grant names (`None`: not known).
+pub fn check(claim: Claim, payee: PeerId, touchstone: Option<&Touchstone>) -> CheckedClaim {
+    match prove(&claim, payee, touchstone) {
+        Ok(run) => CheckedClaim::Proven(ProvenClaim { claim, run }),
+        Err(verdict) => CheckedClaim::Refused {
+            ecoin: claim.ecoin(),
+            verdict,
+        },
+    }
+}
+
+/// Cheap things first: ranges, then the signature, then up to `through` hashes.
+fn prove(claim: &Claim, payee: PeerId, touchstone: Option<&Touchstone>) -> Result<Run, Verdict> {
+    let index = &claim.index.content;
+    let touchstone = touchstone
+        .filter(|t| t.ecoin == index.ecoin)
+        .ok_or(Verdict::UnknownEcoin)?;
+    if !index.covers(claim.through, touchstone.n) {
+        return Err(Verdict::Invalid);
+    }
+    let run = Run::new(index.from, claim.through).ok_or(Verdict::Invalid)?;
+    let for_payee =
+        index.payee == payee && touchstone.payer != payee && touchstone.guarantee.allows(payee);
+    if !for_payee || claim.index.verify_under(touchstone).is_err() {
+        return Err(Verdict::Unauthorised);
+    }
+    let on_chain = chain::reaches_root(
+        touchstone.suite,
+        &touchstone.ecoin,
+        &touchstone.root,
+        claim.through,
+        &claim.word,
+    );
+    if on_chain {
+        Ok(run)
+    } else {
+        Err(Verdict::Invalid)
+    }
+}
