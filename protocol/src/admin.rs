@@ -240,9 +240,7 @@ pub struct EcoinView {
 }
 
 /// Names one double spend.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
 pub struct DoubleSpendKey {
     /// The e-coin.

@@ -37,11 +37,7 @@ number!(
 impl PaywordIndex {
     /// The position after this one.
     pub fn next(self) -> Self {
-        Self(
-            self.0
-                .checked_add(1)
-                .expect("positions are at most the chain length"),
-        )
+        Self(self.0.checked_add(1).expect("positions are at most the chain length"))
     }
 
     /// The position before this one; the root has none.
@@ -53,11 +49,7 @@ impl PaywordIndex {
 impl WordCount {
     /// The sum; chains are short, so that it always fits.
     pub fn plus(self, other: Self) -> Self {
-        Self(
-            self.0
-                .checked_add(other.0)
-                .expect("word counts are bounded by the limits"),
-        )
+        Self(self.0.checked_add(other.0).expect("word counts are bounded by the limits"))
     }
 
     /// The difference, if it is not below zero.
@@ -67,11 +59,7 @@ impl WordCount {
 
     /// What so many words are worth: words × unit_value. Cannot overflow: both are below 2^32.
     pub fn worth(self, unit_value: UnitValue) -> Units {
-        Units(
-            u64::from(self.0)
-                .checked_mul(u64::from(unit_value.0))
-                .expect("u32 times u32 fits u64"),
-        )
+        Units(u64::from(self.0).checked_mul(u64::from(unit_value.0)).expect("u32 times u32 fits u64"))
     }
 }
 
@@ -82,9 +70,7 @@ impl UnitValue {
         if self.0 == 0 {
             return None;
         }
-        u32::try_from(price.0.div_ceil(u64::from(self.0)))
-            .ok()
-            .map(WordCount)
+        u32::try_from(price.0.div_ceil(u64::from(self.0))).ok().map(WordCount)
     }
 }
 
@@ -115,10 +101,7 @@ mod tests {
     #[test]
     fn words_due_round_up() {
         for (price, unit, words) in [(0, 5, 0), (1, 5, 1), (5, 5, 1), (6, 5, 2), (10, 1, 10)] {
-            assert_eq!(
-                UnitValue(unit).words_due(Units(price)),
-                Some(WordCount(words))
-            );
+            assert_eq!(UnitValue(unit).words_due(Units(price)), Some(WordCount(words)));
         }
         assert_eq!(UnitValue(0).words_due(Units(1)), None);
         assert_eq!(UnitValue(1).words_due(Units(u64::MAX)), None);

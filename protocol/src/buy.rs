@@ -35,10 +35,7 @@ pub struct BuyEcoins {
 impl BuyEcoins {
     /// What the chains are worth together. Cannot overflow: at most 2^20 words of less than 2^32 units.
     pub fn worth(&self) -> Units {
-        let words = self
-            .count
-            .checked_mul(self.n.0)
-            .expect("a purchase within its limits");
+        let words = self.count.checked_mul(self.n.0).expect("a purchase within its limits");
         WordCount(words).worth(self.unit_value)
     }
 }

@@ -30,10 +30,7 @@ impl PaywordChain {
 
     /// W₀.
     pub fn root(&self) -> Payword {
-        self.words
-            .first()
-            .copied()
-            .expect("a chain has at least its root")
+        self.words.first().copied().expect("a chain has at least its root")
     }
 
     /// W(i), or `None` past the chain's end.
@@ -72,13 +69,7 @@ impl ChainMaster {
 }
 
 /// Whether W(i) leads to `root` in i steps. Costs i hashes; a word with padding that its suite does not have is refused.
-pub fn reaches_root(
-    suite: Suite,
-    ecoin: &EcoinId,
-    root: &Payword,
-    i: PaywordIndex,
-    word: &Payword,
-) -> bool {
+pub fn reaches_root(suite: Suite, ecoin: &EcoinId, root: &Payword, i: PaywordIndex, word: &Payword) -> bool {
     reaches(suite, ecoin, (PaywordIndex(0), root), (i, word))
 }
 
@@ -119,20 +110,8 @@ mod tests {
             let chain = chain(suite, 10);
             for i in 0..=10 {
                 let word = chain.word(PaywordIndex(i)).expect("on the chain");
-                assert!(reaches_root(
-                    suite,
-                    &ECOIN,
-                    &chain.root(),
-                    PaywordIndex(i),
-                    &word
-                ));
-                assert!(!reaches_root(
-                    suite,
-                    &ECOIN,
-                    &chain.root(),
-                    PaywordIndex(i + 1),
-                    &word
-                ));
+                assert!(reaches_root(suite, &ECOIN, &chain.root(), PaywordIndex(i), &word));
+                assert!(!reaches_root(suite, &ECOIN, &chain.root(), PaywordIndex(i + 1), &word));
             }
             assert_eq!(chain.word(PaywordIndex(11)), None);
         }
@@ -142,13 +121,7 @@ mod tests {
     fn a_sha256_word_is_bound_to_its_ecoin() {
         let chain = chain(Suite::Sha256, 4);
         let word = chain.word(PaywordIndex(4)).expect("on the chain");
-        assert!(!reaches_root(
-            Suite::Sha256,
-            &EcoinId([8; 16]),
-            &chain.root(),
-            PaywordIndex(4),
-            &word
-        ));
+        assert!(!reaches_root(Suite::Sha256, &EcoinId([8; 16]), &chain.root(), PaywordIndex(4), &word));
     }
 
     #[test]
@@ -156,13 +129,7 @@ mod tests {
         let chain = chain(Suite::Md5, 4);
         let mut bytes = *chain.word(PaywordIndex(4)).expect("on the chain").bytes();
         bytes[31] = 1;
-        assert!(!reaches_root(
-            Suite::Md5,
-            &ECOIN,
-            &chain.root(),
-            PaywordIndex(4),
-            &Payword::unchecked(bytes)
-        ));
+        assert!(!reaches_root(Suite::Md5, &ECOIN, &chain.root(), PaywordIndex(4), &Payword::unchecked(bytes)));
     }
 
     /// RFC 1321's test suite: MD5 of a 16-byte message is not in it, so the step is held against a value computed with
@@ -171,24 +138,15 @@ mod tests {
     fn the_md5_step_is_plain_md5_over_sixteen_raw_bytes() {
         let zero = Suite::Md5.word([0; 32]).expect("zeros");
         let next = Suite::Md5.step(&ECOIN, PaywordIndex(1), &zero);
-        assert_eq!(
-            next.bytes()[..16],
-            from_hex::<16>("4ae71336e44bf9bf79d2752e234818a5").expect("hex")
-        );
+        assert_eq!(next.bytes()[..16], from_hex::<16>("4ae71336e44bf9bf79d2752e234818a5").expect("hex"));
     }
 
     #[test]
     fn the_seed_depends_on_suite_length_and_ecoin() {
         let master = ChainMaster::new([3; 32]);
         let base = master.last_word(Suite::Sha256, &ECOIN, PaywordIndex(4));
-        assert_ne!(
-            base,
-            master.last_word(Suite::Sha256, &ECOIN, PaywordIndex(5))
-        );
-        assert_ne!(
-            base,
-            master.last_word(Suite::Sha256, &EcoinId([8; 16]), PaywordIndex(4))
-        );
+        assert_ne!(base, master.last_word(Suite::Sha256, &ECOIN, PaywordIndex(5)));
+        assert_ne!(base, master.last_word(Suite::Sha256, &EcoinId([8; 16]), PaywordIndex(4)));
         assert_ne!(base, master.last_word(Suite::Md5, &ECOIN, PaywordIndex(4)));
     }
 }

@@ -25,10 +25,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
 
 /// Reads exactly `N` bytes from `2 N` hex digits of either case.
 pub fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], BadId> {
-    let bad = || BadId {
-        expected: 2 * N,
-        got: text.chars().take(80).collect(),
-    };
+    let bad = || BadId { expected: 2 * N, got: text.chars().take(80).collect() };
     if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(bad());
     }
@@ -117,11 +114,7 @@ id!(
 );
 
 fn short_hash<const N: usize>(tag: &str, key: &PublicKey) -> [u8; N] {
-    let hash: [u8; 32] = Sha256::new()
-        .chain_update(tag)
-        .chain_update(key.0)
-        .finalize()
-        .into();
+    let hash: [u8; 32] = Sha256::new().chain_update(tag).chain_update(key.0).finalize().into();
     hash.first_chunk::<N>().copied().expect("N is at most 32")
 }
 
@@ -162,22 +155,14 @@ mod tests {
 
     #[test]
     fn ids_are_read_back_from_their_text() {
-        let id = EcoinId(std::array::from_fn(|i| {
-            u8::try_from(i * 16).expect("small")
-        }));
+        let id = EcoinId(std::array::from_fn(|i| u8::try_from(i * 16).expect("small")));
         assert_eq!(id.to_string(), "00102030405060708090a0b0c0d0e0f0");
         assert_eq!(id.to_string().parse(), Ok(id));
     }
 
     #[test]
     fn text_of_another_length_or_alphabet_is_refused() {
-        for text in [
-            "",
-            "00",
-            "0010203040506070809 a0b0c0d0e0f0",
-            "00102030405060708090a0b0c0d0e0f000",
-            "é",
-        ] {
+        for text in ["", "00", "0010203040506070809 a0b0c0d0e0f0", "00102030405060708090a0b0c0d0e0f000", "é"] {
             assert!(text.parse::<EcoinId>().is_err(), "{text}");
         }
     }

@@ -104,31 +104,14 @@ pub struct Grant {
 impl Grant {
     /// The grant as its payer signed it.
     pub fn signed(&self, broker: BrokerId, ecoin: EcoinId, payee: PeerId) -> Signed<SignedIndex> {
-        let content = SignedIndex {
-            broker,
-            ecoin,
-            from: self.from,
-            to: self.to,
-            payee,
-            order: self.order,
-        };
-        Signed {
-            content,
-            signature: self.signature,
-        }
+        let content = SignedIndex { broker, ecoin, from: self.from, to: self.to, payee, order: self.order };
+        Signed { content, signature: self.signature }
     }
 }
 
 impl From<&Signed<SignedIndex>> for Grant {
     fn from(index: &Signed<SignedIndex>) -> Self {
-        let SignedIndex {
-            from, to, order, ..
-        } = index.content;
-        Self {
-            from,
-            to,
-            order,
-            signature: index.signature,
-        }
+        let SignedIndex { from, to, order, .. } = index.content;
+        Self { from, to, order, signature: index.signature }
     }
 }

@@ -99,14 +99,7 @@ impl Layout for KeyList {
                     _ => return Err(Malformed::Value("key purpose")),
                 };
                 let (not_before_ms, not_after_ms, revoked_at_ms) = (r.u64()?, r.u64()?, r.u64()?);
-                Ok(ListedKey {
-                    kid,
-                    key,
-                    purpose,
-                    not_before_ms,
-                    not_after_ms,
-                    revoked_at_ms,
-                })
+                Ok(ListedKey { kid, key, purpose, not_before_ms, not_after_ms, revoked_at_ms })
             })?,
         };
         if list.next_at_ms.saturating_sub(list.issued_at_ms) > MAX_KEY_LIST_LIFE_MS {
@@ -144,10 +137,7 @@ impl SignedKeyList {
         if !good {
             return Err(NotThisBroker);
         }
-        self.list
-            .verify(&self.root)
-            .map(|list| BrokerKeys(list.clone()))
-            .map_err(|_| NotThisBroker)
+        self.list.verify(&self.root).map(|list| BrokerKeys(list.clone())).map_err(|_| NotThisBroker)
     }
 }
 
@@ -163,9 +153,7 @@ impl BrokerKeys {
             .keys
             .iter()
             .find(|key| key.kid == kid && key.purpose == purpose)
-            .filter(|key| {
-                key.revoked_at_ms == 0 && (key.not_before_ms..=key.not_after_ms).contains(&at_ms)
-            })
+            .filter(|key| key.revoked_at_ms == 0 && (key.not_before_ms..=key.not_after_ms).contains(&at_ms))
             .map(|key| key.key)
     }
 

@@ -66,8 +66,7 @@ impl PublicKey {
     /// identity. ZIP-215 itself would accept others, under which one signature can fit many messages.
     pub fn check_registrable(&self) -> Result<(), BadKey> {
         let point = CompressedEdwardsY(self.0).decompress().ok_or(BadKey)?;
-        let sound =
-            point.compress().0 == self.0 && point.is_torsion_free() && !point.is_small_order();
+        let sound = point.compress().0 == self.0 && point.is_torsion_free() && !point.is_small_order();
         if sound { Ok(()) } else { Err(BadKey) }
     }
 }
@@ -110,10 +109,7 @@ mod tests {
 
     #[test]
     fn a_signature_verifies_for_its_message_and_key_only() {
-        let (key, other) = (
-            SigningKey::from_seed(&[1; 32]),
-            SigningKey::from_seed(&[2; 32]),
-        );
+        let (key, other) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
         let signature = key.sign(b"a");
         assert_eq!(key.public().verify(b"a", &signature), Ok(()));
         assert_eq!(key.public().verify(b"b", &signature), Err(BadSignature));
@@ -132,9 +128,7 @@ mod tests {
         non_canonical[31] = 0x7f;
         let with_torsion = {
             let point = CompressedEdwardsY(sound.0).decompress().expect("a point");
-            (point + curve25519_dalek::constants::EIGHT_TORSION[1])
-                .compress()
-                .0
+            (point + curve25519_dalek::constants::EIGHT_TORSION[1]).compress().0
         };
         for bytes in [identity, order_four, non_canonical, with_torsion] {
             assert_eq!(PublicKey(bytes).check_registrable(), Err(BadKey));

@@ -47,16 +47,10 @@ pub trait Layout: Sized {
 
     /// The inverse of [`Layout::to_bytes`]. Trailing bytes are an error.
     fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        let rest = bytes
-            .strip_prefix(tag(Self::WHAT).as_slice())
-            .ok_or(Malformed::Tag(Self::WHAT))?;
+        let rest = bytes.strip_prefix(tag(Self::WHAT).as_slice()).ok_or(Malformed::Tag(Self::WHAT))?;
         let mut r = Reader(rest);
         let value = Self::read(&mut r)?;
-        if r.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(Malformed::Trailing)
-        }
+        if r.0.is_empty() { Ok(value) } else { Err(Malformed::Trailing) }
     }
 
     /// SHA-256 over tag and layout, never over the signature.
@@ -197,12 +191,7 @@ impl<L: Layout, C> minicbor::Encode<C> for Signed<L> {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.map(2)?
-            .u8(0)?
-            .bytes(&self.content.to_bytes())?
-            .u8(1)?
-            .bytes(&self.signature.0)?
-            .ok()
+        e.map(2)?.u8(0)?.bytes(&self.content.to_bytes())?.u8(1)?.bytes(&self.signature.0)?.ok()
     }
 }
 
@@ -216,13 +205,7 @@ impl<'b, L: Layout, C> minicbor::Decode<'b, C> for Signed<L> {
         if d.u8()? != 1 {
             return Err(wrong("expected {0: layout, 1: signature}"));
         }
-        let signature = d
-            .bytes()?
-            .try_into()
-            .map_err(|_| wrong("expected a signature of 64 bytes"))?;
-        Ok(Self {
-            content,
-            signature: Signature(signature),
-        })
+        let signature = d.bytes()?.try_into().map_err(|_| wrong("expected a signature of 64 bytes"))?;
+        Ok(Self { content, signature: Signature(signature) })
     }
 }

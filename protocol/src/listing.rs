@@ -71,12 +71,7 @@ impl Layout for Listing {
 
 /// Whether a name is one that can be saved under as it is: not empty, no path, no control characters.
 pub fn is_file_name(name: &str) -> bool {
-    !name.is_empty()
-        && name != "."
-        && name != ".."
-        && !name
-            .chars()
-            .any(|c| matches!(c, '/' | '\\') || c.is_control())
+    !name.is_empty() && name != "." && name != ".." && !name.chars().any(|c| matches!(c, '/' | '\\') || c.is_control())
 }
 
 /// A supplier takes a listing back. Layout `withdraw`, signed by the supplier.

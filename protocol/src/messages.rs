@@ -7,6 +7,7 @@ use crate::key_list::SignedKeyList;
 use crate::keys::PublicKey;
 use crate::layout::Signed;
 use crate::listing::{Listing, Withdraw};
+use crate::query::Query;
 use crate::quote::Quote;
 use crate::redemption::{Head, RedemptionBatch};
 use crate::register::Register;
@@ -195,4 +196,16 @@ pub struct Done {
     /// The ledger's head, where there is one.
     #[n(0)]
     pub head: Option<Head>,
+}
+
+/// Peer → broker, `balance` and `statement`.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Ask {
+    /// The question.
+    #[n(0)]
+    pub query: Signed<Query>,
+    /// The peer's keys, for an account that was credited but never used; see [`Buy`].
+    #[n(1)]
+    pub register: Option<Signed<Register>>,
 }

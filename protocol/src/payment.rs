@@ -26,14 +26,12 @@ pub struct Revealed {
 impl Revealed {
     /// One word.
     pub fn one(through: PaywordIndex, word: Payword) -> Self {
-        Self {
-            through,
-            words: vec![word],
-        }
+        Self { through, words: vec![word] }
     }
 }
 
 /// One payment.
+#[allow(clippy::large_enum_variant)] // one at a time, and gone after it was looked at
 #[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
 pub enum Payment {
     /// First contact over an e-coin.
@@ -78,18 +76,14 @@ impl Payment {
     /// The words revealed, in whatever form the payment has.
     pub fn revealed(&self) -> &Revealed {
         match self {
-            Self::First { revealed, .. }
-            | Self::Grown { revealed, .. }
-            | Self::Words { revealed, .. } => revealed,
+            Self::First { revealed, .. } | Self::Grown { revealed, .. } | Self::Words { revealed, .. } => revealed,
         }
     }
 
     /// Which e-coin, and which of its grants (by its first word).
     pub fn grant(&self) -> (EcoinId, PaywordIndex) {
         match self {
-            Self::First { index, .. } | Self::Grown { index, .. } => {
-                (index.content.ecoin, index.content.from)
-            }
+            Self::First { index, .. } | Self::Grown { index, .. } => (index.content.ecoin, index.content.from),
             Self::Words { ecoin, from, .. } => (*ecoin, *from),
         }
     }

@@ -1,5 +1,7 @@
 //! What goes wrong between two programs: one numbered list, never renumbered, in order of precedence within the broker.
 
+use crate::wire::NotAMessage;
+
 /// The kind of a problem. The number travels; the name is for people and scripts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(index_only)]
@@ -113,9 +115,13 @@ pub struct Problem {
 impl Problem {
     /// A problem of this kind.
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-        }
+        Self { kind, text: text.into() }
+    }
+}
+
+impl From<NotAMessage> for Problem {
+    fn from(error: NotAMessage) -> Self {
+        let kind = if matches!(error, NotAMessage::TooLarge(_)) { Kind::TooLarge } else { Kind::Malformed };
+        Self::new(kind, error.to_string())
     }
 }

@@ -36,11 +36,7 @@ impl Quote {
     pub fn due_for_chunk(&self, i: u64) -> Units {
         let chunks = u128::from(self.chunks().max(1));
         let due = (u128::from(i) + 1) * u128::from(self.price_units.0);
-        Units(
-            u64::try_from(due.div_ceil(chunks))
-                .unwrap_or(u64::MAX)
-                .min(self.price_units.0),
-        )
+        Units(u64::try_from(due.div_ceil(chunks)).unwrap_or(u64::MAX).min(self.price_units.0))
     }
 }
 
@@ -82,12 +78,7 @@ mod tests {
 
     #[test]
     fn the_last_chunk_is_due_the_whole_price_and_no_chunk_is_free() {
-        for (size_bytes, price) in [
-            (1, 3),
-            (65_536 * 3, 2),
-            (65_536 * 3 + 1, 100),
-            (65_536 * 7, 1),
-        ] {
+        for (size_bytes, price) in [(1, 3), (65_536 * 3, 2), (65_536 * 3 + 1, 100), (65_536 * 7, 1)] {
             let quote = Quote {
                 broker: BrokerId::default(),
                 content: ContentId::default(),
@@ -98,9 +89,7 @@ mod tests {
                 expires_ms: 0,
                 nonce: [0; 16],
             };
-            let due: Vec<_> = (0..quote.chunks())
-                .map(|i| quote.due_for_chunk(i).0)
-                .collect();
+            let due: Vec<_> = (0..quote.chunks()).map(|i| quote.due_for_chunk(i).0).collect();
             assert!(due.is_sorted() && due[0] >= 1, "{due:?}");
             assert_eq!(due.last(), Some(&price));
         }

@@ -38,10 +38,7 @@ impl Head {
     }
 
     pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            position: r.u64()?,
-            hash: Digest(r.fixed()?),
-        })
+        Ok(Self { position: r.u64()?, hash: Digest(r.fixed()?) })
     }
 }
 
@@ -82,31 +79,19 @@ impl Layout for RedemptionBatch {
         let (request, seen) = (RequestId(r.fixed()?), Head::read(r)?);
         let claims = r.list("claims in a batch", MAX_CLAIMS_PER_BATCH, |r| {
             Ok(Claim {
-                index: Signed {
-                    content: SignedIndex::read_fields(r, broker)?,
-                    signature: Signature(r.fixed()?),
-                },
+                index: Signed { content: SignedIndex::read_fields(r, broker)?, signature: Signature(r.fixed()?) },
                 through: PaywordIndex(r.u32()?),
                 word: Payword::unchecked(r.fixed()?),
             })
         })?;
-        Ok(Self {
-            broker,
-            payee,
-            request,
-            seen,
-            claims,
-        })
+        Ok(Self { broker, payee, request, seen, claims })
     }
 }
 
 impl RedemptionBatch {
     /// Σ `through`: the most hash steps that checking it can cost.
     pub fn steps(&self) -> u64 {
-        self.claims
-            .iter()
-            .map(|claim| u64::from(claim.through.0))
-            .sum()
+        self.claims.iter().map(|claim| u64::from(claim.through.0)).sum()
     }
 }
 
@@ -123,9 +108,7 @@ impl Claim {
 }
 
 /// The broker's word on one claim (DESIGN §3.7), tested in this order. Numbers never change.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(index_only)]
 pub enum Verdict {
     /// The broker does not know the e-coin: keep the claim, and send it with its touchstone.
@@ -217,12 +200,7 @@ pub struct Line {
 impl Line {
     /// A claim that settles nothing.
     pub fn refused(verdict: Verdict) -> Self {
-        Self {
-            verdict,
-            credited: WordCount(0),
-            already_paid: WordCount(0),
-            conflicting: WordCount(0),
-        }
+        Self { verdict, credited: WordCount(0), already_paid: WordCount(0), conflicting: WordCount(0) }
     }
 
     /// A claim that settles its run; the verdict follows from the counts.
@@ -234,12 +212,7 @@ impl Line {
         } else {
             Verdict::AlreadyPaid
         };
-        Self {
-            verdict,
-            credited,
-            already_paid,
-            conflicting,
-        }
+        Self { verdict, credited, already_paid, conflicting }
     }
 }
 
@@ -332,8 +305,7 @@ pub enum NotTheAnswer {
 impl Statement {
     /// Whether this statement (whose signature was verified) answers exactly that batch.
     pub fn answers(&self, batch: &RedemptionBatch) -> Result<(), NotTheAnswer> {
-        let same = (self.broker, self.payee, self.request)
-            == (batch.broker, batch.payee, batch.request)
+        let same = (self.broker, self.payee, self.request) == (batch.broker, batch.payee, batch.request)
             && self.batch == batch.digest();
         if !same {
             return Err(NotTheAnswer::Another);
@@ -342,19 +314,10 @@ impl Statement {
             return Err(NotTheAnswer::Lines);
         }
         for (line, claim) in self.lines.iter().zip(&batch.claims) {
-            let (from, through) = (
-                u64::from(claim.index.content.from.0),
-                u64::from(claim.through.0),
-            );
-            let run = if line.verdict.settles() {
-                (through + 1).saturating_sub(from)
-            } else {
-                0
-            };
-            let sum: u64 = [line.credited, line.already_paid, line.conflicting]
-                .iter()
-                .map(|words| u64::from(words.0))
-                .sum();
+            let (from, through) = (u64::from(claim.index.content.from.0), u64::from(claim.through.0));
+            let run = if line.verdict.settles() { (through + 1).saturating_sub(from) } else { 0 };
+            let sum: u64 =
+                [line.credited, line.already_paid, line.conflicting].iter().map(|words| u64::from(words.0)).sum();
             if sum != run {
                 return Err(NotTheAnswer::Counts);
             }

@@ -62,12 +62,7 @@ pub enum Refused {
 impl Signed<Register> {
     /// Everything that can be said of a registration without the ledger.
     pub fn check(&self, broker: BrokerId) -> Result<PeerId, Refused> {
-        let Register {
-            signing_key,
-            sealing_key,
-            nkey,
-            ..
-        } = &self.content;
+        let Register { signing_key, sealing_key, nkey, .. } = &self.content;
         if self.content.broker != broker {
             return Err(Refused::Broker);
         }

@@ -50,9 +50,7 @@ impl Layout for RevocationList {
             seq: r.u64()?,
             issued_at_ms: r.u64()?,
             next_at_ms: r.u64()?,
-            peers: r.list("peers in a revocation list", MAX_REVOKED, |r| {
-                Ok((PeerId(r.fixed()?), r.u64()?))
-            })?,
+            peers: r.list("peers in a revocation list", MAX_REVOKED, |r| Ok((PeerId(r.fixed()?), r.u64()?)))?,
         };
         if !list.peers.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(Malformed::Value("order of revoked peers"));
@@ -64,9 +62,7 @@ impl Layout for RevocationList {
 impl RevocationList {
     /// Whether this peer is suspended.
     pub fn contains(&self, peer: PeerId) -> bool {
-        self.peers
-            .binary_search_by_key(&peer, |(peer, _)| *peer)
-            .is_ok()
+        self.peers.binary_search_by_key(&peer, |(peer, _)| *peer).is_ok()
     }
 
     /// Which of two lists is newer.
@@ -78,18 +74,11 @@ impl RevocationList {
 impl Signed<RevocationList> {
     /// Checks that it is the word of the broker with these keys.
     pub fn verify_by(&self, keys: &BrokerKeys) -> Result<&RevocationList, BadSignature> {
-        let RevocationList {
-            broker,
-            kid,
-            issued_at_ms,
-            ..
-        } = self.content;
+        let RevocationList { broker, kid, issued_at_ms, .. } = self.content;
         if broker != keys.list().broker {
             return Err(BadSignature);
         }
-        let key = keys
-            .find(kid, Purpose::Notice, issued_at_ms)
-            .ok_or(BadSignature)?;
+        let key = keys.find(kid, Purpose::Notice, issued_at_ms).ok_or(BadSignature)?;
         self.verify(&key)
     }
 }

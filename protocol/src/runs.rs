@@ -3,9 +3,7 @@
 use crate::amounts::{PaywordIndex, WordCount};
 
 /// The words `from..=through` of one e-coin; never empty.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(array)]
 pub struct Run {
     /// The first word.
@@ -47,8 +45,7 @@ impl Run {
 
 /// How many words in all.
 pub fn count<'a>(runs: impl IntoIterator<Item = &'a Run>) -> WordCount {
-    runs.into_iter()
-        .fold(WordCount(0), |sum, run| sum.plus(run.words()))
+    runs.into_iter().fold(WordCount(0), |sum, run| sum.plus(run.words()))
 }
 
 #[cfg(test)]
@@ -66,10 +63,7 @@ mod tests {
             (vec![run(1, 4), run(11, 12)], vec![run(5, 10)]),
             (vec![run(1, 5)], vec![run(6, 10)]),
             (vec![run(10, 10)], vec![run(5, 9)]),
-            (
-                vec![run(6, 6), run(8, 9)],
-                vec![run(5, 5), run(7, 7), run(10, 10)],
-            ),
+            (vec![run(6, 6), run(8, 9)], vec![run(5, 5), run(7, 7), run(10, 10)]),
             (vec![run(5, 10)], vec![]),
             (vec![run(1, 20)], vec![]),
         ] {

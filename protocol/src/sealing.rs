@@ -8,9 +8,7 @@
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use rand_core::CryptoRng;
-use rsa::pkcs8::{
-    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _,
-};
+use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _};
 use rsa::traits::PublicKeyParts as _;
 use rsa::{BigUint, Oaep, RsaPrivateKey, RsaPublicKey};
 use sha2_rsa::Sha256;
@@ -53,13 +51,7 @@ pub struct Purchase {
 
 impl Purchase {
     fn additional_data(&self) -> Vec<u8> {
-        [
-            b"p2p-netpay/v1/sealed-paywords\0".as_slice(),
-            &self.broker.0,
-            &self.payer.0,
-            &self.request.0,
-        ]
-        .concat()
+        [b"p2p-netpay/v1/sealed-paywords\0".as_slice(), &self.broker.0, &self.payer.0, &self.request.0].concat()
     }
 }
 
@@ -95,27 +87,13 @@ impl PublicSealingKey {
             return Err(BadSealingKey);
         }
         let key = RsaPublicKey::from_public_key_der(der).map_err(|_| BadSealingKey)?;
-        let canonical = key
-            .to_public_key_der()
-            .is_ok_and(|again| again.as_bytes() == der);
-        let sound = canonical
-            && RSA_BITS.contains(&key.n().bits())
-            && *key.e() == BigUint::from(65_537_u32);
-        if sound {
-            Ok(Self(key))
-        } else {
-            Err(BadSealingKey)
-        }
+        let canonical = key.to_public_key_der().is_ok_and(|again| again.as_bytes() == der);
+        let sound = canonical && RSA_BITS.contains(&key.n().bits()) && *key.e() == BigUint::from(65_537_u32);
+        if sound { Ok(Self(key)) } else { Err(BadSealingKey) }
     }
 
     /// Seals the words of a purchase.
-    pub fn seal(
-        &self,
-        kid: Kid,
-        purchase: Purchase,
-        words: &[LastWord],
-        rng: &mut impl CryptoRng,
-    ) -> SealedPaywords {
+    pub fn seal(&self, kid: Kid, purchase: Purchase, words: &[LastWord], rng: &mut impl CryptoRng) -> SealedPaywords {
         let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut_slice());
         let mut plain = Zeroizing::new(Vec::with_capacity(words.len() * 48));
@@ -126,31 +104,14 @@ impl PublicSealingKey {
         let cipher = ChaCha20Poly1305::new(&Key::from(*key));
         let aad = purchase.additional_data();
         let ciphertext = cipher
-            .encrypt(
-                &Nonce::default(),
-                Payload {
-                    msg: &plain,
-                    aad: &aad,
-                },
-            )
+            .encrypt(&Nonce::default(), Payload { msg: &plain, aad: &aad })
             .expect("a purchase's words are far below the cipher's limit");
         let wrapped_key = self
             .0
             .encrypt(&mut OldRng(rng), Oaep::new::<Sha256>(), key.as_slice())
             .expect("32 bytes fit an OAEP block of 2048 bits or more");
-        let Purchase {
-            broker,
-            payer,
-            request,
-        } = purchase;
-        SealedPaywords {
-            broker,
-            kid,
-            payer,
-            request,
-            wrapped_key,
-            ciphertext,
-        }
+        let Purchase { broker, payer, request } = purchase;
+        SealedPaywords { broker, kid, payer, request, wrapped_key, ciphertext }
     }
 }
 
@@ -160,9 +121,7 @@ impl SealingKey {
         if !RSA_BITS.contains(&bits) {
             return Err(BadSealingKey);
         }
-        RsaPrivateKey::new(&mut OldRng(rng), bits)
-            .map(Self)
-            .map_err(|_| BadSealingKey)
+        RsaPrivateKey::new(&mut OldRng(rng), bits).map(Self).map_err(|_| BadSealingKey)
     }
 
     /// The private key in PKCS#8 DER, to be kept in a key file.
@@ -173,18 +132,12 @@ impl SealingKey {
 
     /// Reads a PKCS#8 private key.
     pub fn from_der(der: &[u8]) -> Result<Self, BadSealingKey> {
-        RsaPrivateKey::from_pkcs8_der(der)
-            .map(Self)
-            .map_err(|_| BadSealingKey)
+        RsaPrivateKey::from_pkcs8_der(der).map(Self).map_err(|_| BadSealingKey)
     }
 
     /// The public key, as it is registered.
     pub fn public_der(&self) -> Vec<u8> {
-        let der = self
-            .0
-            .to_public_key()
-            .to_public_key_der()
-            .expect("an RSA key has a SubjectPublicKeyInfo");
+        let der = self.0.to_public_key().to_public_key_der().expect("an RSA key has a SubjectPublicKeyInfo");
         der.as_bytes().to_vec()
     }
 
@@ -200,17 +153,10 @@ impl SealingKey {
             .decrypt_blinded(&mut OldRng(rng), Oaep::new::<Sha256>(), &sealed.wrapped_key)
             .map(Zeroizing::new)
             .map_err(|_| DoesNotOpen)?;
-        let key: Zeroizing<[u8; 32]> =
-            Zeroizing::new(key.as_slice().try_into().map_err(|_| DoesNotOpen)?);
+        let key: Zeroizing<[u8; 32]> = Zeroizing::new(key.as_slice().try_into().map_err(|_| DoesNotOpen)?);
         let aad = purchase.additional_data();
         let plain = ChaCha20Poly1305::new(&Key::from(*key))
-            .decrypt(
-                &Nonce::default(),
-                Payload {
-                    msg: &sealed.ciphertext,
-                    aad: &aad,
-                },
-            )
+            .decrypt(&Nonce::default(), Payload { msg: &sealed.ciphertext, aad: &aad })
             .map(Zeroizing::new)
             .map_err(|_| DoesNotOpen)?;
         let (words, []) = plain.as_chunks::<48>() else {

@@ -113,9 +113,6 @@ pub fn peer_sender(subject: &str) -> Option<(PeerId, PeerOp)> {
     let mut tokens = subject.split('.').skip(4);
     let from = tokens.next()?.parse().ok()?;
     let op = tokens.next()?;
-    let op = PeerOp::ALL
-        .iter()
-        .copied()
-        .find(|known| known.token() == op)?;
+    let op = PeerOp::ALL.iter().copied().find(|known| known.token() == op)?;
     tokens.next().is_none().then_some((from, op))
 }

@@ -14,9 +14,7 @@ use crate::ids::{EcoinId, to_hex};
 use crate::layout::Malformed;
 
 /// A hash suite.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(index_only)]
 pub enum Suite {
     /// W(i−1) = MD5(W(i)), over 16 raw bytes.
@@ -123,10 +121,8 @@ impl<C> minicbor::Encode<C> for Payword {
 
 impl<'b, C> minicbor::Decode<'b, C> for Payword {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let bytes = d
-            .bytes()?
-            .try_into()
-            .map_err(|_| minicbor::decode::Error::message("expected a word of 32 bytes"))?;
+        let bytes =
+            d.bytes()?.try_into().map_err(|_| minicbor::decode::Error::message("expected a word of 32 bytes"))?;
         Ok(Self(bytes))
     }
 }

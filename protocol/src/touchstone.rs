@@ -111,11 +111,7 @@ impl Layout for Touchstone {
         if touchstone.unit_value.0 == 0 {
             return Err(Malformed::Value("unit value"));
         }
-        if touchstone
-            .redeem_until_ms
-            .saturating_sub(touchstone.spend_until_ms)
-            < MIN_REDEEM_WINDOW_MS
-        {
+        if touchstone.redeem_until_ms.saturating_sub(touchstone.spend_until_ms) < MIN_REDEEM_WINDOW_MS {
             return Err(Malformed::Value("time left to redeem"));
         }
         Ok(touchstone)

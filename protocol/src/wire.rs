@@ -25,16 +25,12 @@ pub fn encode<T: minicbor::Encode<()>>(message: &T) -> Vec<u8> {
 }
 
 /// Decodes: size first, then shape, then that nothing follows, then that the bytes are the canonical ones.
-pub fn decode<'b, T: minicbor::Encode<()> + minicbor::Decode<'b, ()>>(
-    bytes: &'b [u8],
-) -> Result<T, NotAMessage> {
+pub fn decode<'b, T: minicbor::Encode<()> + minicbor::Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, NotAMessage> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(NotAMessage::TooLarge(bytes.len()));
     }
     let mut decoder = minicbor::Decoder::new(bytes);
-    let message: T = decoder
-        .decode()
-        .map_err(|error| NotAMessage::Shape(error.to_string()))?;
+    let message: T = decoder.decode().map_err(|error| NotAMessage::Shape(error.to_string()))?;
     if decoder.position() != bytes.len() {
         return Err(NotAMessage::Trailing);
     }

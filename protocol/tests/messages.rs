@@ -13,9 +13,7 @@ use netpay_protocol::messages::{Buy, Redeem};
 use netpay_protocol::payment::{Pay, Payment, Revealed};
 use netpay_protocol::query::{Answer, Query, Question};
 use netpay_protocol::quote::Quote;
-use netpay_protocol::redemption::{
-    Claim, Head, Line, NotTheAnswer, RedemptionBatch, Statement, Verdict,
-};
+use netpay_protocol::redemption::{Claim, Head, Line, NotTheAnswer, RedemptionBatch, Statement, Verdict};
 use netpay_protocol::register::{Refused, Register};
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::sealing::{PublicSealingKey, Purchase, SealingKey};
@@ -69,19 +67,12 @@ fn index() -> SignedIndex {
 
 fn batch(claims: usize) -> RedemptionBatch {
     let index = Signed::new(index(), &key(7));
-    let claim = Claim {
-        index,
-        through: PaywordIndex(5),
-        word: Payword::unchecked([9; 32]),
-    };
+    let claim = Claim { index, through: PaywordIndex(5), word: Payword::unchecked([9; 32]) };
     RedemptionBatch {
         broker: BROKER,
         payee: PAYEE,
         request: RequestId([10; 16]),
-        seen: Head {
-            position: 7,
-            hash: Digest([11; 32]),
-        },
+        seen: Head { position: 7, hash: Digest([11; 32]) },
         claims: vec![claim; claims],
     }
 }
@@ -118,10 +109,7 @@ fn key_list(root: &SigningKey) -> SignedKeyList {
         next_at_ms: 90 * DAY,
         keys: vec![listed],
     };
-    SignedKeyList {
-        root: root.public(),
-        list: Signed::new(list, root),
-    }
+    SignedKeyList { root: root.public(), list: Signed::new(list, root) }
 }
 
 fn listing() -> Listing {
@@ -144,11 +132,7 @@ fn canonical<L: Layout + PartialEq + std::fmt::Debug>(value: L) {
     let bytes = value.to_bytes();
     assert_eq!(L::from_bytes(&bytes).as_ref(), Ok(&value));
     for end in 0..bytes.len() {
-        assert!(
-            L::from_bytes(&bytes[..end]).is_err(),
-            "{} cut at {end}",
-            L::WHAT
-        );
+        assert!(L::from_bytes(&bytes[..end]).is_err(), "{} cut at {end}", L::WHAT);
     }
     let longer = [bytes.as_slice(), &[0]].concat();
     assert_eq!(L::from_bytes(&longer), Err(Malformed::Trailing));
@@ -165,12 +149,7 @@ fn every_layout_is_read_back_and_nothing_else_is() {
     canonical(statement(&batch(2)));
     canonical(key_list(&key(1)).list.content);
     canonical(listing());
-    canonical(Withdraw {
-        broker: BROKER,
-        supplier: PAYEE,
-        content: ContentId([1; 32]),
-        issued_at_ms: 3,
-    });
+    canonical(Withdraw { broker: BROKER, supplier: PAYEE, content: ContentId([1; 32]), issued_at_ms: 3 });
     canonical(Query {
         broker: BROKER,
         peer: PAYEE,
@@ -178,13 +157,7 @@ fn every_layout_is_read_back_and_nothing_else_is() {
         min_position: 2,
         question: Question::Statement(RequestId([3; 16])),
     });
-    canonical(Answer {
-        broker: BROKER,
-        kid: Kid([1; 8]),
-        about: Digest([2; 32]),
-        issued_at_ms: 3,
-        body: vec![1, 2],
-    });
+    canonical(Answer { broker: BROKER, kid: Kid([1; 8]), about: Digest([2; 32]), issued_at_ms: 3, body: vec![1, 2] });
     canonical(RevocationList {
         broker: BROKER,
         kid: Kid([1; 8]),
@@ -234,32 +207,14 @@ fn every_layout_is_read_back_and_nothing_else_is() {
 
 #[test]
 fn a_touchstone_with_wrong_padding_length_or_window_is_malformed() {
-    let md5 = Touchstone {
-        suite: Suite::Md5,
-        ..touchstone()
-    };
-    assert_eq!(
-        Touchstone::from_bytes(&md5.to_bytes()),
-        Err(Malformed::Value("payword padding"))
-    );
+    let md5 = Touchstone { suite: Suite::Md5, ..touchstone() };
+    assert_eq!(Touchstone::from_bytes(&md5.to_bytes()), Err(Malformed::Value("payword padding")));
     for n in [0, limits::MAX_CHAIN_LENGTH + 1] {
-        let long = Touchstone {
-            n: PaywordIndex(n),
-            ..touchstone()
-        };
-        assert_eq!(
-            Touchstone::from_bytes(&long.to_bytes()),
-            Err(Malformed::Value("chain length"))
-        );
+        let long = Touchstone { n: PaywordIndex(n), ..touchstone() };
+        assert_eq!(Touchstone::from_bytes(&long.to_bytes()), Err(Malformed::Value("chain length")));
     }
-    let hasty = Touchstone {
-        redeem_until_ms: 2 + 7 * DAY,
-        ..touchstone()
-    };
-    assert_eq!(
-        Touchstone::from_bytes(&hasty.to_bytes()),
-        Err(Malformed::Value("time left to redeem"))
-    );
+    let hasty = Touchstone { redeem_until_ms: 2 + 7 * DAY, ..touchstone() };
+    assert_eq!(Touchstone::from_bytes(&hasty.to_bytes()), Err(Malformed::Value("time left to redeem")));
 }
 
 #[test]
@@ -276,45 +231,22 @@ fn a_purchase_is_read_at_its_limits_and_not_beyond() {
         most_debited_units: Units(9),
         guarantee: Guarantee::Bearer,
     };
-    assert_eq!(
-        buy(256, 4096).worth(),
-        Units((1 << 20) * u64::from(u32::MAX))
-    );
-    for (count, n, good) in [
-        (256, 4096, true),
-        (257, 1, false),
-        (1, 4097, false),
-        (0, 1, false),
-        (1, 0, false),
-    ] {
-        assert_eq!(
-            BuyEcoins::from_bytes(&buy(count, n).to_bytes()).is_ok(),
-            good,
-            "{count} chains of {n}"
-        );
+    assert_eq!(buy(256, 4096).worth(), Units((1 << 20) * u64::from(u32::MAX)));
+    for (count, n, good) in [(256, 4096, true), (257, 1, false), (1, 4097, false), (0, 1, false), (1, 0, false)] {
+        assert_eq!(BuyEcoins::from_bytes(&buy(count, n).to_bytes()).is_ok(), good, "{count} chains of {n}");
     }
 }
 
 #[test]
 fn the_largest_batch_fits_a_message_and_one_claim_more_is_refused() {
     let most = batch(2_048);
-    assert_eq!(
-        most.to_bytes().len() - batch(0).to_bytes().len(),
-        2_048 * limits::CLAIM_BYTES
-    );
-    let message = Redeem {
-        batch: Signed::new(most, &key(2)),
-        touchstones: vec![],
-        register: None,
-    };
+    assert_eq!(most.to_bytes().len() - batch(0).to_bytes().len(), 2_048 * limits::CLAIM_BYTES);
+    let message = Redeem { batch: Signed::new(most, &key(2)), touchstones: vec![], register: None };
     let bytes = wire::encode(&message);
     assert!(bytes.len() < MAX_MESSAGE_BYTES);
     assert_eq!(wire::decode(&bytes), Ok(message));
     let beyond = batch(2_049).to_bytes();
-    assert_eq!(
-        RedemptionBatch::from_bytes(&beyond),
-        Err(Malformed::TooLong("claims in a batch"))
-    );
+    assert_eq!(RedemptionBatch::from_bytes(&beyond), Err(Malformed::TooLong("claims in a batch")));
 }
 
 #[test]
@@ -322,10 +254,7 @@ fn a_list_that_promises_more_items_than_it_has_allocates_nothing_for_them() {
     let mut bytes = batch(0).to_bytes();
     let at = bytes.len() - 4;
     bytes[at..].copy_from_slice(&2_048_u32.to_be_bytes());
-    assert_eq!(
-        RedemptionBatch::from_bytes(&bytes),
-        Err(Malformed::Truncated)
-    );
+    assert_eq!(RedemptionBatch::from_bytes(&bytes), Err(Malformed::Truncated));
 }
 
 #[test]
@@ -342,10 +271,7 @@ fn a_message_too_large_trailing_or_not_canonical_is_refused() {
     assert_eq!(wire::decode(&bytes), Ok(pay));
     let trailing = [bytes.as_slice(), &[0]].concat();
     assert_eq!(wire::decode::<Pay>(&trailing), Err(NotAMessage::Trailing));
-    assert_eq!(
-        wire::decode::<Pay>(&vec![0; MAX_MESSAGE_BYTES + 1]),
-        Err(NotAMessage::TooLarge(MAX_MESSAGE_BYTES + 1))
-    );
+    assert_eq!(wire::decode::<Pay>(&vec![0; MAX_MESSAGE_BYTES + 1]), Err(NotAMessage::TooLarge(MAX_MESSAGE_BYTES + 1)));
     for end in 0..bytes.len() {
         assert!(wire::decode::<Pay>(&bytes[..end]).is_err());
     }
@@ -359,69 +285,32 @@ fn a_message_too_large_trailing_or_not_canonical_is_refused() {
 fn the_papers_list_of_words_is_the_same_payment() {
     let ecoin = EcoinId([4; 16]);
     let words = (1..=3).map(|i| Payword::unchecked([i; 32])).collect();
-    let revealed = Revealed {
-        through: PaywordIndex(3),
-        words,
-    };
-    let payment = Payment::Words {
-        ecoin,
-        from: PaywordIndex(1),
-        revealed,
-    };
+    let revealed = Revealed { through: PaywordIndex(3), words };
+    let payment = Payment::Words { ecoin, from: PaywordIndex(1), revealed };
     assert_eq!(wire::decode(&wire::encode(&payment)), Ok(payment));
 }
 
 #[test]
 fn a_grant_for_another_ecoin_or_broker_or_by_another_key_does_not_verify() {
     let touchstone = touchstone();
-    assert_eq!(
-        Signed::new(index(), &key(7)).verify_under(&touchstone),
-        Ok(())
-    );
-    let other_ecoin = SignedIndex {
-        ecoin: EcoinId([5; 16]),
-        ..index()
-    };
-    let other_broker = SignedIndex {
-        broker: BrokerId([5; 16]),
-        ..index()
-    };
+    assert_eq!(Signed::new(index(), &key(7)).verify_under(&touchstone), Ok(()));
+    let other_ecoin = SignedIndex { ecoin: EcoinId([5; 16]), ..index() };
+    let other_broker = SignedIndex { broker: BrokerId([5; 16]), ..index() };
     for content in [other_ecoin, other_broker] {
-        assert_eq!(
-            Signed::new(content, &key(7)).verify_under(&touchstone),
-            Err(BadSignature)
-        );
+        assert_eq!(Signed::new(content, &key(7)).verify_under(&touchstone), Err(BadSignature));
     }
-    assert_eq!(
-        Signed::new(index(), &key(8)).verify_under(&touchstone),
-        Err(BadSignature)
-    );
+    assert_eq!(Signed::new(index(), &key(8)).verify_under(&touchstone), Err(BadSignature));
     // Hole 1 and 2: payee and lower end are under the signature.
-    for change in [
-        SignedIndex {
-            payee: PeerId([9; 16]),
-            ..index()
-        },
-        SignedIndex {
-            from: PaywordIndex(2),
-            ..index()
-        },
-    ] {
-        let altered = Signed {
-            content: change,
-            ..Signed::new(index(), &key(7))
-        };
+    for change in [SignedIndex { payee: PeerId([9; 16]), ..index() }, SignedIndex { from: PaywordIndex(2), ..index() }]
+    {
+        let altered = Signed { content: change, ..Signed::new(index(), &key(7)) };
         assert_eq!(altered.verify_under(&touchstone), Err(BadSignature));
     }
 }
 
 #[test]
 fn a_grant_covers_its_own_words_within_the_chain() {
-    let grant = |from, to| SignedIndex {
-        from: PaywordIndex(from),
-        to: PaywordIndex(to),
-        ..index()
-    };
+    let grant = |from, to| SignedIndex { from: PaywordIndex(from), to: PaywordIndex(to), ..index() };
     let n = PaywordIndex(10);
     for (from, to, through, covered) in [
         (1, 6, 5, true),
@@ -433,11 +322,7 @@ fn a_grant_covers_its_own_words_within_the_chain() {
         (5, 5, 5, false),
         (u32::MAX, u32::MAX, u32::MAX, false),
     ] {
-        assert_eq!(
-            grant(from, to).covers(PaywordIndex(through), n),
-            covered,
-            "{from}..{to} through {through}"
-        );
+        assert_eq!(grant(from, to).covers(PaywordIndex(through), n), covered, "{from}..{to} through {through}");
     }
 }
 
@@ -445,35 +330,17 @@ fn a_grant_covers_its_own_words_within_the_chain() {
 fn a_statement_for_another_batch_payee_or_count_is_not_the_answer() {
     let asked = batch(2);
     assert_eq!(statement(&asked).answers(&asked), Ok(()));
-    let other_claims = RedemptionBatch {
-        claims: batch(1).claims,
-        ..asked.clone()
-    };
-    assert_eq!(
-        statement(&other_claims).answers(&asked),
-        Err(NotTheAnswer::Another)
-    );
-    let other_payee = Statement {
-        payee: PeerId([9; 16]),
-        ..statement(&asked)
-    };
+    let other_claims = RedemptionBatch { claims: batch(1).claims, ..asked.clone() };
+    assert_eq!(statement(&other_claims).answers(&asked), Err(NotTheAnswer::Another));
+    let other_payee = Statement { payee: PeerId([9; 16]), ..statement(&asked) };
     assert_eq!(other_payee.answers(&asked), Err(NotTheAnswer::Another));
-    let fewer = Statement {
-        lines: vec![],
-        ..statement(&asked)
-    };
+    let fewer = Statement { lines: vec![], ..statement(&asked) };
     assert_eq!(fewer.answers(&asked), Err(NotTheAnswer::Lines));
     for line in [
         Line::settled(WordCount(6), WordCount(0), WordCount(0)),
-        Line {
-            verdict: Verdict::Invalid,
-            ..Line::settled(WordCount(5), WordCount(0), WordCount(0))
-        },
+        Line { verdict: Verdict::Invalid, ..Line::settled(WordCount(5), WordCount(0), WordCount(0)) },
     ] {
-        let wrong = Statement {
-            lines: vec![line; 2],
-            ..statement(&asked)
-        };
+        let wrong = Statement { lines: vec![line; 2], ..statement(&asked) };
         assert_eq!(wrong.answers(&asked), Err(NotTheAnswer::Counts));
     }
 }
@@ -492,25 +359,12 @@ fn a_key_list_is_believed_for_the_pinned_broker_only_and_keys_only_in_their_time
         (21, Purpose::Statement, false),
         (15, Purpose::Touchstone, false),
     ] {
-        assert_eq!(
-            keys.find(kid, purpose, at).is_some(),
-            found,
-            "{at} {purpose:?}"
-        );
+        assert_eq!(keys.find(kid, purpose, at).is_some(), found, "{at} {purpose:?}");
     }
     let mut revoked = key_list(&root).list.content;
     revoked.keys[0].revoked_at_ms = 30;
-    let revoked = SignedKeyList {
-        root: root.public(),
-        list: Signed::new(revoked, &root),
-    };
-    assert_eq!(
-        revoked
-            .verify(pinned)
-            .expect("good")
-            .find(kid, Purpose::Statement, 15),
-        None
-    );
+    let revoked = SignedKeyList { root: root.public(), list: Signed::new(revoked, &root) };
+    assert_eq!(revoked.verify(pinned).expect("good").find(kid, Purpose::Statement, 15), None);
 }
 
 #[test]
@@ -519,26 +373,13 @@ fn sealed_words_open_for_their_peer_and_purchase_only() {
         SealingKey::generate(2_048, &mut rng()).expect("in range"),
         SealingKey::generate(2_048, &mut rng()).expect("in range"),
     );
-    let purchase = Purchase {
-        broker: BROKER,
-        payer: PAYEE,
-        request: RequestId([1; 16]),
-    };
-    let words = vec![
-        (EcoinId([1; 16]), Payword::unchecked([2; 32])),
-        (EcoinId([3; 16]), Payword::unchecked([4; 32])),
-    ];
+    let purchase = Purchase { broker: BROKER, payer: PAYEE, request: RequestId([1; 16]) };
+    let words = vec![(EcoinId([1; 16]), Payword::unchecked([2; 32])), (EcoinId([3; 16]), Payword::unchecked([4; 32]))];
     let public = PublicSealingKey::from_der(&mine.public_der()).expect("just made");
     let sealed = public.seal(Kid([0; 8]), purchase, &words, &mut rng());
-    assert_eq!(
-        mine.open(purchase, &sealed, &mut rng()).as_ref(),
-        Ok(&words)
-    );
+    assert_eq!(mine.open(purchase, &sealed, &mut rng()).as_ref(), Ok(&words));
     assert!(other.open(purchase, &sealed, &mut rng()).is_err());
-    let elsewhere = Purchase {
-        request: RequestId([2; 16]),
-        ..purchase
-    };
+    let elsewhere = Purchase { request: RequestId([2; 16]), ..purchase };
     assert!(mine.open(elsewhere, &sealed, &mut rng()).is_err());
     let mut cut = sealed.clone();
     cut.ciphertext.pop();
@@ -559,34 +400,13 @@ fn a_registration_is_for_one_broker_by_its_own_key_with_sound_keys() {
     let signed = Signed::new(register.clone(), &key(1));
     assert_eq!(signed.check(BROKER), Ok(PeerId::of(&key(1).public())));
     assert_eq!(signed.check(BrokerId([9; 16])), Err(Refused::Broker));
-    assert_eq!(
-        Signed::new(register.clone(), &key(2)).check(BROKER),
-        Err(Refused::Signature)
-    );
-    let shared = Register {
-        nkey: key(1).public(),
-        ..register.clone()
-    };
-    assert_eq!(
-        Signed::new(shared, &key(1)).check(BROKER),
-        Err(Refused::SharedKey)
-    );
-    let no_rsa = Register {
-        sealing_key: vec![0; 10],
-        ..register.clone()
-    };
-    assert!(matches!(
-        Signed::new(no_rsa, &key(1)).check(BROKER),
-        Err(Refused::SealingKey(_))
-    ));
-    let weak = Register {
-        signing_key: PublicKey([0; 32]),
-        ..register
-    };
-    assert!(matches!(
-        Signed::new(weak, &key(1)).check(BROKER),
-        Err(Refused::Key(_))
-    ));
+    assert_eq!(Signed::new(register.clone(), &key(2)).check(BROKER), Err(Refused::Signature));
+    let shared = Register { nkey: key(1).public(), ..register.clone() };
+    assert_eq!(Signed::new(shared, &key(1)).check(BROKER), Err(Refused::SharedKey));
+    let no_rsa = Register { sealing_key: vec![0; 10], ..register.clone() };
+    assert!(matches!(Signed::new(no_rsa, &key(1)).check(BROKER), Err(Refused::SealingKey(_))));
+    let weak = Register { signing_key: PublicKey([0; 32]), ..register };
+    assert!(matches!(Signed::new(weak, &key(1)).check(BROKER), Err(Refused::Key(_))));
 }
 
 #[test]
@@ -603,10 +423,7 @@ fn optional_parts_of_a_message_may_be_absent_but_not_null() {
         most_debited_units: Units(9),
         guarantee: Guarantee::Bearer,
     };
-    let message = Buy {
-        buy: Signed::new(buy, &key(1)),
-        register: None,
-    };
+    let message = Buy { buy: Signed::new(buy, &key(1)), register: None };
     let bytes = wire::encode(&message);
     assert_eq!(bytes[0], 0xa1, "an absent part is left out of the map");
     assert_eq!(wire::decode(&bytes), Ok(message));

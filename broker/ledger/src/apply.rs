@@ -7,10 +7,7 @@ use netpay_protocol::runs;
 use crate::command::DebtKey;
 use crate::event::{Account, DoubleSpend, Event, RedeemedClaim, SettledClaim};
 use crate::record::Record;
-use crate::rows::{
-    AccountRow, ConflictRow, DebtRow, EcoinRow, Opened, ReferenceRow, RequestRow, RunRow,
-    SuspendedRow,
-};
+use crate::rows::{AccountRow, ConflictRow, DebtRow, EcoinRow, Opened, ReferenceRow, RequestRow, RunRow, SuspendedRow};
 use crate::working_set::WorkingSet;
 
 /// Where and when an event happened.
@@ -24,18 +21,12 @@ pub struct Place {
 
 /// Applies a record: its events, the outcome of its request, the new head.
 pub fn record(ws: &mut WorkingSet, record: &Record) {
-    let place = Place {
-        position: record.position,
-        at_ms: record.recorded_at_ms,
-    };
+    let place = Place { position: record.position, at_ms: record.recorded_at_ms };
     for event in &record.events {
         apply(ws, event, place);
     }
     if let Some(request) = record.request {
-        let row = RequestRow {
-            digest: request.digest,
-            position: record.position,
-        };
+        let row = RequestRow { digest: request.digest, position: record.position };
         ws.requests.put((request.signer, request.id), row);
     }
     ws.totals.head = record.head();
@@ -48,35 +39,15 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
         post(ws, account, amount);
     }
     match event {
-        Event::AccountOpened {
-            peer,
-            register,
-            opened_at_ms,
-        } => {
-            let opened = Opened {
-                at_ms: *opened_at_ms,
-                register: (**register).clone(),
-            };
+        Event::AccountOpened { peer, register, opened_at_ms } => {
+            let opened = Opened { at_ms: *opened_at_ms, register: (**register).clone() };
             account(ws, *peer, |row| row.opened = Some(opened));
         }
-        Event::FundsCredited {
-            peer,
-            amount,
-            reference,
-            ..
-        } => {
-            let row = ReferenceRow {
-                peer: *peer,
-                amount: *amount,
-                position: place.position,
-            };
+        Event::FundsCredited { peer, amount, reference, .. } => {
+            let row = ReferenceRow { peer: *peer, amount: *amount, position: place.position };
             ws.references.put(reference.clone(), row);
         }
-        Event::EcoinsIssued {
-            order,
-            touchstones,
-            epoch,
-        } => {
+        Event::EcoinsIssued { order, touchstones, epoch } => {
             for touchstone in touchstones {
                 let row = EcoinRow {
                     touchstone: touchstone.clone(),
@@ -88,14 +59,8 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
                 ws.ecoins.put(touchstone.content.ecoin, row);
                 ws.totals.ecoins_issued += 1;
             }
-            let last = touchstones
-                .iter()
-                .map(|t| t.content.redeem_until_ms)
-                .max()
-                .unwrap_or(0);
-            account(ws, order.content.payer, |row| {
-                row.last_redeem_until_ms = row.last_redeem_until_ms.max(last)
-            });
+            let last = touchstones.iter().map(|t| t.content.redeem_until_ms).max().unwrap_or(0);
+            account(ws, order.content.payer, |row| row.last_redeem_until_ms = row.last_redeem_until_ms.max(last));
         }
         Event::BatchRedeemed { payee, claims } => {
             for claim in claims {
@@ -107,43 +72,26 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
         Event::DoubleSpendDetected(found) => record_double_spend(ws, found, place),
         Event::AccountSuspended { peer, .. } => {
             account(ws, *peer, |row| row.suspended_at_ms = Some(place.at_ms));
-            ws.suspended.put(
-                *peer,
-                SuspendedRow {
-                    since_ms: place.at_ms,
-                },
-            );
+            ws.suspended.put(*peer, SuspendedRow { since_ms: place.at_ms });
         }
         Event::AccountReinstated { peer, .. } => {
             account(ws, *peer, |row| row.suspended_at_ms = None);
             ws.suspended.delete(*peer);
         }
         Event::DebtSettled { debt, amount, .. } => {
-            let open = ws
-                .debts
-                .get(debt)
-                .map_or(Units::ZERO, |row| row.open)
-                .saturating_sub(*amount);
+            let open = ws.debts.get(debt).map_or(Units::ZERO, |row| row.open).saturating_sub(*amount);
             if open == Units::ZERO {
                 ws.debts.delete(*debt);
             } else {
                 ws.debts.put(*debt, DebtRow { open });
             }
-            account(ws, debt.debtor, |row| {
-                row.debt = row.debt.saturating_sub(*amount)
-            });
+            account(ws, debt.debtor, |row| row.debt = row.debt.saturating_sub(*amount));
             ws.totals.debts = ws.totals.debts.saturating_sub(*amount);
         }
         Event::EcoinExpired { ecoin, .. } => {
             let row = ws.ecoins.get(ecoin).cloned();
             if let Some(row) = row {
-                ws.ecoins.put(
-                    *ecoin,
-                    EcoinRow {
-                        expired_at_ms: Some(place.at_ms),
-                        ..row
-                    },
-                );
+                ws.ecoins.put(*ecoin, EcoinRow { expired_at_ms: Some(place.at_ms), ..row });
             }
         }
     }
@@ -153,47 +101,21 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
 fn pay_runs(ws: &mut WorkingSet, payee: PeerId, claim: &SettledClaim, place: Place) {
     let words = runs::count(&claim.credited);
     for run in &claim.credited {
-        let row = RunRow {
-            through: run.through,
-            payee,
-            position: place.position,
-        };
+        let row = RunRow { through: run.through, payee, position: place.position };
         ws.runs.put((claim.ecoin, run.from), row);
         // Later commands of the same group may conflict with it before it is on disk.
-        ws.grants
-            .insert((claim.ecoin, run.from), claim.grant.clone());
+        ws.grants.insert((claim.ecoin, run.from), claim.grant.clone());
     }
     if let Some(row) = ws.ecoins.get(&claim.ecoin).cloned() {
-        ws.ecoins.put(
-            claim.ecoin,
-            EcoinRow {
-                paid: row.paid.plus(words),
-                ..row
-            },
-        );
+        ws.ecoins.put(claim.ecoin, EcoinRow { paid: row.paid.plus(words), ..row });
     }
     ws.totals.words_redeemed += u64::from(words.0);
 }
 
 fn record_double_spend(ws: &mut WorkingSet, found: &DoubleSpend, place: Place) {
-    let (ecoin, debtor) = (
-        found.touchstone.content.ecoin,
-        found.touchstone.content.payer,
-    );
-    ws.conflicts.put(
-        (ecoin, found.payee),
-        ConflictRow {
-            position: place.position,
-        },
-    );
-    ws.debts.put(
-        DebtKey {
-            debtor,
-            creditor: found.payee,
-            ecoin,
-        },
-        DebtRow { open: found.debt },
-    );
+    let (ecoin, debtor) = (found.touchstone.content.ecoin, found.touchstone.content.payer);
+    ws.conflicts.put((ecoin, found.payee), ConflictRow { position: place.position });
+    ws.debts.put(DebtKey { debtor, creditor: found.payee, ecoin }, DebtRow { open: found.debt });
     account(ws, debtor, |row| row.debt = add(row.debt, found.debt));
     ws.totals.debts = add(ws.totals.debts, found.debt);
     ws.totals.double_spends += 1;
@@ -210,14 +132,7 @@ fn account(ws: &mut WorkingSet, peer: PeerId, change: impl FnOnce(&mut AccountRo
 }
 
 fn post(ws: &mut WorkingSet, to: Account, amount: i64) {
-    let change = |units: Units| {
-        Units(
-            units
-                .0
-                .checked_add_signed(amount)
-                .expect("decide keeps accounts above zero"),
-        )
-    };
+    let change = |units: Units| Units(units.0.checked_add_signed(amount).expect("decide keeps accounts above zero"));
     match to {
         Account::Peer(peer) => {
             account(ws, peer, |row| row.balance = change(row.balance));
@@ -225,16 +140,11 @@ fn post(ws: &mut WorkingSet, to: Account, amount: i64) {
         }
         Account::Escrow => ws.totals.escrow = change(ws.totals.escrow),
         Account::Outside => {
-            ws.totals.outside = ws
-                .totals
-                .outside
-                .checked_add(amount)
-                .expect("deposits are below 2^62");
+            ws.totals.outside = ws.totals.outside.checked_add(amount).expect("deposits are below 2^62");
         }
     }
 }
 
 fn add(a: Units, b: Units) -> Units {
-    a.checked_add(b)
-        .expect("debts are bounded by what was ever sold, times 16")
+    a.checked_add(b).expect("debts are bounded by what was ever sold, times 16")
 }

@@ -21,9 +21,7 @@ pub struct Facts {
 }
 
 /// Who asked, under which id, with which bytes: what makes a command happen once.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
 pub struct Request {
     /// The signer: a peer, or an operator's key (both are the first 16 bytes of a hash, and never meet).
@@ -108,9 +106,7 @@ pub enum Action {
 }
 
 /// Names one debt.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
 pub struct DebtKey {
     /// Who double spent.
@@ -134,17 +130,9 @@ pub struct OpenAccount {
 
 impl OpenAccount {
     /// Checks a registration. `opened_at_ms` is what touchstones sold by the same command say.
-    pub fn check(
-        register: Signed<Register>,
-        broker: BrokerId,
-        opened_at_ms: u64,
-    ) -> Result<Self, Refused> {
+    pub fn check(register: Signed<Register>, broker: BrokerId, opened_at_ms: u64) -> Result<Self, Refused> {
         let peer = register.check(broker)?;
-        Ok(Self {
-            peer,
-            register: Box::new(register),
-            opened_at_ms,
-        })
+        Ok(Self { peer, register: Box::new(register), opened_at_ms })
     }
 
     /// Whose account.

@@ -183,11 +183,7 @@ impl RedeemedClaim {
     pub fn line(&self) -> Line {
         match self {
             Self::Refused(verdict) => Line::refused(*verdict),
-            Self::Settled(claim) => Line::settled(
-                runs::count(&claim.credited),
-                claim.already_paid,
-                claim.conflicting,
-            ),
+            Self::Settled(claim) => Line::settled(runs::count(&claim.credited), claim.already_paid, claim.conflicting),
         }
     }
 }
@@ -242,31 +238,21 @@ impl Event {
             | Self::DoubleSpendDetected(_)
             | Self::AccountSuspended { .. }
             | Self::AccountReinstated { .. } => vec![],
-            Self::FundsCredited { peer, amount, .. } => {
-                moved(Account::Outside, Account::Peer(*peer), *amount)
+            Self::FundsCredited { peer, amount, .. } => moved(Account::Outside, Account::Peer(*peer), *amount),
+            Self::EcoinsIssued { order, .. } => {
+                moved(Account::Peer(order.content.payer), Account::Escrow, order.content.worth())
             }
-            Self::EcoinsIssued { order, .. } => moved(
-                Account::Peer(order.content.payer),
-                Account::Escrow,
-                order.content.worth(),
-            ),
             Self::BatchRedeemed { payee, claims } => {
                 let credited = claims
                     .iter()
                     .map(RedeemedClaim::credited_units)
-                    .fold(Units::ZERO, |sum, units| {
-                        sum.checked_add(units).expect("escrow is below 2^62")
-                    });
+                    .fold(Units::ZERO, |sum, units| sum.checked_add(units).expect("escrow is below 2^62"));
                 moved(Account::Escrow, Account::Peer(*payee), credited)
             }
-            Self::DebtSettled { debt, amount, .. } => moved(
-                Account::Peer(debt.debtor),
-                Account::Peer(debt.creditor),
-                *amount,
-            ),
-            Self::EcoinExpired { payer, refund, .. } => {
-                moved(Account::Escrow, Account::Peer(*payer), *refund)
+            Self::DebtSettled { debt, amount, .. } => {
+                moved(Account::Peer(debt.debtor), Account::Peer(debt.creditor), *amount)
             }
+            Self::EcoinExpired { payer, refund, .. } => moved(Account::Escrow, Account::Peer(*payer), *refund),
         }
     }
 }

@@ -46,33 +46,22 @@ fn escrow_change(ws: &WorkingSet, events: &[Event]) -> i128 {
     let mut change = 0;
     for event in events {
         change += match event {
-            Event::EcoinsIssued { touchstones, .. } => touchstones
-                .iter()
-                .map(|t| i128::from(t.content.worth().0))
-                .sum::<i128>(),
+            Event::EcoinsIssued { touchstones, .. } => {
+                touchstones.iter().map(|t| i128::from(t.content.worth().0)).sum::<i128>()
+            }
             Event::BatchRedeemed { claims, .. } => -claims
                 .iter()
                 .map(|claim| match claim {
                     RedeemedClaim::Refused(_) => 0,
-                    RedeemedClaim::Settled(claim) => {
-                        ws.ecoins.get(&claim.ecoin).map_or(NO_SUCH_ECOIN, |row| {
-                            i128::from(
-                                runs::count(&claim.credited)
-                                    .worth(row.touchstone.content.unit_value)
-                                    .0,
-                            )
-                        })
-                    }
+                    RedeemedClaim::Settled(claim) => ws.ecoins.get(&claim.ecoin).map_or(NO_SUCH_ECOIN, |row| {
+                        i128::from(runs::count(&claim.credited).worth(row.touchstone.content.unit_value).0)
+                    }),
                 })
                 .sum::<i128>(),
-            Event::EcoinExpired { ecoin, .. } => {
-                -ws.ecoins.get(ecoin).map_or(NO_SUCH_ECOIN, |row| {
-                    let left = WordCount(row.touchstone.content.n.0)
-                        .minus(row.paid)
-                        .unwrap_or_default();
-                    i128::from(left.worth(row.touchstone.content.unit_value).0)
-                })
-            }
+            Event::EcoinExpired { ecoin, .. } => -ws.ecoins.get(ecoin).map_or(NO_SUCH_ECOIN, |row| {
+                let left = WordCount(row.touchstone.content.n.0).minus(row.paid).unwrap_or_default();
+                i128::from(left.worth(row.touchstone.content.unit_value).0)
+            }),
             _ => 0,
         };
     }
@@ -92,13 +81,10 @@ fn credited_words_are_free(ws: &WorkingSet, events: &[Event]) -> bool {
             };
             for run in &claim.credited {
                 let on_chain = ws.ecoins.get(&claim.ecoin).is_some_and(|row| {
-                    row.expired_at_ms.is_none()
-                        && run.from.0 >= 1
-                        && run.through <= row.touchstone.content.n
+                    row.expired_at_ms.is_none() && run.from.0 >= 1 && run.through <= row.touchstone.content.n
                 });
                 let taken = new.entry(claim.ecoin).or_default();
-                let free = ws.runs_meeting(claim.ecoin, *run).is_empty()
-                    && taken.iter().all(|t| t.meet(run).is_none());
+                let free = ws.runs_meeting(claim.ecoin, *run).is_empty() && taken.iter().all(|t| t.meet(run).is_none());
                 if !on_chain || !free {
                     return false;
                 }

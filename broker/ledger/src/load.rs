@@ -24,20 +24,11 @@ pub trait Rows {
 
     /// The rows with `from` ≤ key ≤ `to`, in order.
     #[allow(clippy::type_complexity)]
-    fn range(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Self::Error>;
+    fn range(&self, table: Table, from: &[u8], to: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Self::Error>;
 
     /// The last row with key ≤ `key`.
     #[allow(clippy::type_complexity)]
-    fn at_or_before(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Self::Error>;
+    fn at_or_before(&self, table: Table, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Self::Error>;
 
     /// The bytes of a record.
     fn record(&self, position: u64) -> Result<Option<Vec<u8>>, Self::Error>;
@@ -48,9 +39,7 @@ pub trait Rows {
 
 /// Reads one row.
 pub fn row<R: Row, S: Rows>(rows: &S, key: &R::Key) -> Result<Option<R>, S::Error> {
-    rows.get(R::TABLE, &R::key(key))?
-        .map(|bytes| decode::<R, S>(&bytes))
-        .transpose()
+    rows.get(R::TABLE, &R::key(key))?.map(|bytes| decode::<R, S>(&bytes)).transpose()
 }
 
 /// Reads one record.
@@ -65,9 +54,7 @@ pub fn double_spend<S: Rows>(
     key: DoubleSpendKey,
     position: u64,
 ) -> Result<Option<crate::event::DoubleSpend>, S::Error> {
-    let events = record(rows, position)?
-        .map(|record| record.events)
-        .unwrap_or_default();
+    let events = record(rows, position)?.map(|record| record.events).unwrap_or_default();
     Ok(events.into_iter().find_map(|event| match event {
         Event::DoubleSpendDetected(found)
             if found.touchstone.content.ecoin == key.ecoin && found.payee == key.payee =>
@@ -129,12 +116,9 @@ impl Needs {
     fn command(&mut self, command: &Command) {
         self.requests.push(command.request);
         match &command.action {
-            Action::BuyEcoins {
-                order, touchstones, ..
-            } => {
+            Action::BuyEcoins { order, touchstones, .. } => {
                 self.accounts.insert(order.content.payer);
-                self.ecoins
-                    .extend(touchstones.iter().map(|t| t.content.ecoin));
+                self.ecoins.extend(touchstones.iter().map(|t| t.content.ecoin));
             }
             Action::RedeemBatch { payee, claims, .. } => {
                 self.accounts.insert(*payee);
@@ -145,9 +129,7 @@ impl Needs {
                     }
                 }
             }
-            Action::CreditFunds {
-                peer, reference, ..
-            } => {
+            Action::CreditFunds { peer, reference, .. } => {
                 self.accounts.insert(*peer);
                 self.references.insert(reference.clone());
             }
@@ -165,37 +147,27 @@ impl Needs {
             | Event::AccountReinstated { peer, .. } => {
                 self.accounts.insert(*peer);
             }
-            Event::FundsCredited {
-                peer, reference, ..
-            } => {
+            Event::FundsCredited { peer, reference, .. } => {
                 self.accounts.insert(*peer);
                 self.references.insert(reference.clone());
             }
-            Event::EcoinsIssued {
-                order, touchstones, ..
-            } => {
+            Event::EcoinsIssued { order, touchstones, .. } => {
                 self.accounts.insert(order.content.payer);
-                self.ecoins
-                    .extend(touchstones.iter().map(|t| t.content.ecoin));
+                self.ecoins.extend(touchstones.iter().map(|t| t.content.ecoin));
             }
             Event::BatchRedeemed { payee, claims } => {
                 self.accounts.insert(*payee);
                 for claim in claims {
                     if let RedeemedClaim::Settled(claim) = claim {
                         self.ecoins.insert(claim.ecoin);
-                        self.runs
-                            .extend(claim.credited.iter().map(|run| (claim.ecoin, *run)));
+                        self.runs.extend(claim.credited.iter().map(|run| (claim.ecoin, *run)));
                     }
                 }
             }
             Event::DoubleSpendDetected(found) => {
                 let ecoin = found.touchstone.content.ecoin;
                 self.ecoins.insert(ecoin);
-                self.debt(&DebtKey {
-                    debtor: found.touchstone.content.payer,
-                    creditor: found.payee,
-                    ecoin,
-                });
+                self.debt(&DebtKey { debtor: found.touchstone.content.payer, creditor: found.payee, ecoin });
             }
             Event::DebtSettled { debt, .. } => self.debt(debt),
             Event::EcoinExpired { ecoin, payer, .. } => {
@@ -225,18 +197,10 @@ impl Needs {
         }
         // Second round: what those rows name.
         for (ecoin, run, payee) in std::mem::take(&mut self.claims_of) {
-            let Some(payer) = ws
-                .ecoins
-                .get(&ecoin)
-                .map(|row| row.touchstone.content.payer)
-            else {
+            let Some(payer) = ws.ecoins.get(&ecoin).map(|row| row.touchstone.content.payer) else {
                 continue;
             };
-            self.debt(&DebtKey {
-                debtor: payer,
-                creditor: payee,
-                ecoin,
-            });
+            self.debt(&DebtKey { debtor: payer, creditor: payee, ecoin });
             load_conflicts(rows, &mut ws, ecoin)?;
             load_runs(rows, &mut ws, ecoin, run)?;
             load_grants(rows, &mut ws, ecoin, run, payee)?;
@@ -257,29 +221,15 @@ impl Needs {
 }
 
 /// The paid runs that share a word with `run`: seek back from its first word, then on to its last.
-fn load_runs<S: Rows>(
-    rows: &S,
-    ws: &mut WorkingSet,
-    ecoin: EcoinId,
-    run: Run,
-) -> Result<(), S::Error> {
-    let (from, to) = (
-        RunRow::key(&(ecoin, run.from)),
-        RunRow::key(&(ecoin, run.through)),
-    );
+fn load_runs<S: Rows>(rows: &S, ws: &mut WorkingSet, ecoin: EcoinId, run: Run) -> Result<(), S::Error> {
+    let (from, to) = (RunRow::key(&(ecoin, run.from)), RunRow::key(&(ecoin, run.through)));
     let before = rows.at_or_before(Table::Runs, &from)?;
-    for (key, bytes) in before
-        .into_iter()
-        .chain(rows.range(Table::Runs, &from, &to)?)
-    {
+    for (key, bytes) in before.into_iter().chain(rows.range(Table::Runs, &from, &to)?) {
         let corrupt = || S::corrupt("runs");
         let (id, first) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
         let first = u32::from_be_bytes(first.try_into().map_err(|_| corrupt())?);
         if *id == ecoin.0 {
-            ws.runs.load(
-                (ecoin, PaywordIndex(first)),
-                Some(decode::<RunRow, S>(&bytes)?),
-            );
+            ws.runs.load((ecoin, PaywordIndex(first)), Some(decode::<RunRow, S>(&bytes)?));
         }
     }
     Ok(())
@@ -288,13 +238,8 @@ fn load_runs<S: Rows>(
 fn load_conflicts<S: Rows>(rows: &S, ws: &mut WorkingSet, ecoin: EcoinId) -> Result<(), S::Error> {
     let (from, to) = ([ecoin.0, [0; 16]].concat(), [ecoin.0, [0xff; 16]].concat());
     for (key, bytes) in rows.range(Table::Conflicts, &from, &to)? {
-        let payee = key
-            .last_chunk::<16>()
-            .ok_or_else(|| S::corrupt("conflicts"))?;
-        ws.conflicts.load(
-            (ecoin, PeerId(*payee)),
-            Some(decode::<crate::rows::ConflictRow, S>(&bytes)?),
-        );
+        let payee = key.last_chunk::<16>().ok_or_else(|| S::corrupt("conflicts"))?;
+        ws.conflicts.load((ecoin, PeerId(*payee)), Some(decode::<crate::rows::ConflictRow, S>(&bytes)?));
     }
     Ok(())
 }
@@ -312,16 +257,9 @@ fn load_grants<S: Rows>(
         if paid_row.payee == payee || ws.grants.contains_key(&key) {
             continue;
         }
-        let record =
-            record(rows, paid_row.position)?.ok_or_else(|| S::corrupt("run without its record"))?;
-        let grant = record
-            .events
-            .iter()
-            .find_map(|event| event.grant_of(ecoin, paid));
-        ws.grants.insert(
-            key,
-            grant.ok_or_else(|| S::corrupt("run without its grant"))?,
-        );
+        let record = record(rows, paid_row.position)?.ok_or_else(|| S::corrupt("run without its record"))?;
+        let grant = record.events.iter().find_map(|event| event.grant_of(ecoin, paid));
+        ws.grants.insert(key, grant.ok_or_else(|| S::corrupt("run without its grant"))?);
     }
     Ok(())
 }
@@ -333,9 +271,7 @@ impl Event {
             return None;
         };
         claims.iter().find_map(|claim| match claim {
-            RedeemedClaim::Settled(claim)
-                if claim.ecoin == ecoin && claim.credited.contains(&run) =>
-            {
+            RedeemedClaim::Settled(claim) if claim.ecoin == ecoin && claim.credited.contains(&run) => {
                 Some(claim.grant.clone())
             }
             _ => None,

@@ -44,37 +44,18 @@ impl Rows for Memory {
         Ok(self.rows.get(&(table, key.to_vec())).cloned())
     }
 
-    fn range(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Corrupt> {
+    fn range(&self, table: Table, from: &[u8], to: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Corrupt> {
         let range = (table, from.to_vec())..=(table, to.to_vec());
-        Ok(self
-            .rows
-            .range(range)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect())
+        Ok(self.rows.range(range).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
-    fn at_or_before(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Corrupt> {
+    fn at_or_before(&self, table: Table, key: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Corrupt> {
         let range = (table, vec![])..=(table, key.to_vec());
-        Ok(self
-            .rows
-            .range(range)
-            .next_back()
-            .map(|((_, key), value)| (key.clone(), value.clone())))
+        Ok(self.rows.range(range).next_back().map(|((_, key), value)| (key.clone(), value.clone())))
     }
 
     fn record(&self, position: u64) -> Result<Option<Vec<u8>>, Corrupt> {
-        let index = usize::try_from(position)
-            .ok()
-            .and_then(|p| p.checked_sub(1));
+        let index = usize::try_from(position).ok().and_then(|p| p.checked_sub(1));
         Ok(index.and_then(|i| self.records.get(i)).cloned())
     }
 

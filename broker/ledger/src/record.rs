@@ -59,34 +59,20 @@ impl Record {
     /// Reads the record at `position`, which must follow `before`. Returns it with the new head.
     pub fn read(bytes: &[u8], before: Head) -> Result<(Self, Head), BrokenLog> {
         let position = before.position + 1;
-        let record: Self = minicbor::decode(bytes).map_err(|error| BrokenLog::Unreadable {
-            position,
-            reason: error.to_string(),
-        })?;
+        let record: Self =
+            minicbor::decode(bytes).map_err(|error| BrokenLog::Unreadable { position, reason: error.to_string() })?;
         if record.position != position || record.prev_hash != before.hash {
             return Err(BrokenLog::NotChained { position });
         }
         if record.to_bytes() != bytes {
-            return Err(BrokenLog::Unreadable {
-                position,
-                reason: "not in its canonical encoding".into(),
-            });
+            return Err(BrokenLog::Unreadable { position, reason: "not in its canonical encoding".into() });
         }
-        Ok((
-            record,
-            Head {
-                position,
-                hash: hash(bytes),
-            },
-        ))
+        Ok((record, Head { position, hash: hash(bytes) }))
     }
 
     /// The head after this record.
     pub fn head(&self) -> Head {
-        Head {
-            position: self.position,
-            hash: hash(&self.to_bytes()),
-        }
+        Head { position: self.position, hash: hash(&self.to_bytes()) }
     }
 }
 

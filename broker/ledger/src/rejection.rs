@@ -9,9 +9,7 @@ pub enum Rejection {
     #[error("request id was used before for another request; use a fresh id")]
     RequestIdReused,
     /// 2: too late, and not carried out before.
-    #[error(
-        "request was valid until {valid_until_ms} ms, it is {now_ms} ms; it was not carried out: sign a new one"
-    )]
+    #[error("request was valid until {valid_until_ms} ms, it is {now_ms} ms; it was not carried out: sign a new one")]
     RequestExpired {
         /// The request's end.
         valid_until_ms: u64,
@@ -25,9 +23,7 @@ pub enum Rejection {
     #[error("prepared on facts that have changed")]
     StaleFacts,
     /// 5: no such account.
-    #[error(
-        "no such account; buy or redeem with a registration, or have the operator credit it first"
-    )]
+    #[error("no such account; buy or redeem with a registration, or have the operator credit it first")]
     AccountUnknown,
     /// 6: signed by another key than the account's.
     #[error("not signed by the account's present key")]
@@ -73,9 +69,7 @@ pub enum Rejection {
     #[error("no such debt is open")]
     DebtUnknown,
     /// 16: other payees of the debtor may still come.
-    #[error(
-        "debt can be settled once the debtor's last e-coin can no longer be redeemed, after {after_ms} ms"
-    )]
+    #[error("debt can be settled once the debtor's last e-coin can no longer be redeemed, after {after_ms} ms")]
     SettlementTooEarly {
         /// From when on.
         after_ms: u64,

@@ -100,28 +100,11 @@ macro_rules! row {
 
 row!(AccountRow, Accounts, PeerId, |peer| peer.0.to_vec());
 row!(EcoinRow, Ecoins, EcoinId, |ecoin| ecoin.0.to_vec());
-row!(RunRow, Runs, (EcoinId, PaywordIndex), |key| [
-    key.0.0.as_slice(),
-    &key.1.0.to_be_bytes()
-]
-.concat());
-row!(ConflictRow, Conflicts, (EcoinId, PeerId), |key| [
-    key.0.0, key.1.0
-]
-.concat());
-row!(DebtRow, Debts, DebtKey, |key| [
-    key.debtor.0,
-    key.creditor.0,
-    key.ecoin.0
-]
-.concat());
-row!(RequestRow, Requests, (PeerId, RequestId), |key| [
-    key.0.0, key.1.0
-]
-.concat());
-row!(ReferenceRow, References, String, |reference| reference
-    .as_bytes()
-    .to_vec());
+row!(RunRow, Runs, (EcoinId, PaywordIndex), |key| [key.0.0.as_slice(), &key.1.0.to_be_bytes()].concat());
+row!(ConflictRow, Conflicts, (EcoinId, PeerId), |key| [key.0.0, key.1.0].concat());
+row!(DebtRow, Debts, DebtKey, |key| [key.debtor.0, key.creditor.0, key.ecoin.0].concat());
+row!(RequestRow, Requests, (PeerId, RequestId), |key| [key.0.0, key.1.0].concat());
+row!(ReferenceRow, References, String, |reference| reference.as_bytes().to_vec());
 row!(SuspendedRow, Suspended, PeerId, |peer| peer.0.to_vec());
 row!(Totals, Meta, (), |_key| b"totals".to_vec());
 

@@ -39,19 +39,14 @@ pub struct Findings {
 impl Scan {
     /// Takes one row.
     pub fn row(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        let number = Table::ALL
-            .iter()
-            .position(|t| *t == table)
-            .and_then(|i| u8::try_from(i).ok());
-        self.digest
-            .update(&[number.expect("there are nine tables")]);
+        let number = Table::ALL.iter().position(|t| *t == table).and_then(|i| u8::try_from(i).ok());
+        self.digest.update(&[number.expect("there are nine tables")]);
         for bytes in [key, value] {
             let len = u32::try_from(bytes.len()).expect("rows are far below 4 GiB");
             self.digest.update(&len.to_be_bytes()).update(bytes);
         }
         if self.check(table, key, value).is_none() {
-            self.broken
-                .push(format!("a row of {} cannot be read", table.name()));
+            self.broken.push(format!("a row of {} cannot be read", table.name()));
         }
     }
 
@@ -67,10 +62,7 @@ impl Scan {
                 let t = &row.touchstone.content;
                 self.paid_by_ecoins += u64::from(row.paid.0);
                 match WordCount(t.n.0).minus(row.paid) {
-                    None => self.broken.push(format!(
-                        "L4: more words of e-coin {} are paid than it has",
-                        t.ecoin
-                    )),
+                    None => self.broken.push(format!("L4: more words of e-coin {} are paid than it has", t.ecoin)),
                     Some(left) if row.expired_at_ms.is_none() => {
                         self.ecoins_worth += i128::from(left.worth(t.unit_value).0);
                     }
@@ -81,13 +73,9 @@ impl Scan {
                 let row: RunRow = minicbor::decode(value).ok()?;
                 let (ecoin, first) = key.split_first_chunk::<16>()?;
                 let first = u32::from_be_bytes(first.try_into().ok()?);
-                let overlaps = self
-                    .last_run
-                    .as_ref()
-                    .is_some_and(|(id, last)| id == ecoin && *last >= first);
+                let overlaps = self.last_run.as_ref().is_some_and(|(id, last)| id == ecoin && *last >= first);
                 if overlaps || row.through.0 < first {
-                    self.broken
-                        .push(format!("L3: paid runs overlap at word {first}"));
+                    self.broken.push(format!("L3: paid runs overlap at word {first}"));
                 }
                 self.paid_by_runs += u64::from(row.through.0.saturating_sub(first)) + 1;
                 self.last_run = Some((ecoin.to_vec(), row.through.0));
@@ -106,34 +94,16 @@ impl Scan {
         let escrow_gap = escrow - self.ecoins_worth;
         for (wrong, what) in [
             (imbalance != 0, "L1: the accounts do not sum to zero"),
-            (
-                escrow_gap != 0,
-                "L2: escrow is not what the live e-coins are worth",
-            ),
-            (
-                self.paid_by_ecoins != self.paid_by_runs,
-                "L3: e-coins and runs disagree on how many words are paid",
-            ),
-            (
-                self.peers != i128::from(totals.peers.0),
-                "totals: balances sum to something else",
-            ),
-            (
-                self.debts_of_accounts != i128::from(totals.debts.0),
-                "totals: debts sum to something else",
-            ),
+            (escrow_gap != 0, "L2: escrow is not what the live e-coins are worth"),
+            (self.paid_by_ecoins != self.paid_by_runs, "L3: e-coins and runs disagree on how many words are paid"),
+            (self.peers != i128::from(totals.peers.0), "totals: balances sum to something else"),
+            (self.debts_of_accounts != i128::from(totals.debts.0), "totals: debts sum to something else"),
         ] {
             if wrong {
                 self.broken.push(what.into());
             }
         }
         let digest = Digest(*self.digest.finalize().as_bytes());
-        Findings {
-            digest,
-            totals,
-            imbalance,
-            escrow_gap,
-            broken: self.broken,
-        }
+        Findings { digest, totals, imbalance, escrow_gap, broken: self.broken }
     }
 }

@@ -56,38 +56,23 @@ impl CheckedClaim {
 pub fn check(claim: Claim, payee: PeerId, touchstone: Option<&Touchstone>) -> CheckedClaim {
     match prove(&claim, payee, touchstone) {
         Ok(run) => CheckedClaim::Proven(ProvenClaim { claim, run }),
-        Err(verdict) => CheckedClaim::Refused {
-            ecoin: claim.ecoin(),
-            verdict,
-        },
+        Err(verdict) => CheckedClaim::Refused { ecoin: claim.ecoin(), verdict },
     }
 }
 
 /// Cheap things first: ranges, then the signature, then up to `through` hashes.
 fn prove(claim: &Claim, payee: PeerId, touchstone: Option<&Touchstone>) -> Result<Run, Verdict> {
     let index = &claim.index.content;
-    let touchstone = touchstone
-        .filter(|t| t.ecoin == index.ecoin)
-        .ok_or(Verdict::UnknownEcoin)?;
+    let touchstone = touchstone.filter(|t| t.ecoin == index.ecoin).ok_or(Verdict::UnknownEcoin)?;
     if !index.covers(claim.through, touchstone.n) {
         return Err(Verdict::Invalid);
     }
     let run = Run::new(index.from, claim.through).ok_or(Verdict::Invalid)?;
-    let for_payee =
-        index.payee == payee && touchstone.payer != payee && touchstone.guarantee.allows(payee);
+    let for_payee = index.payee == payee && touchstone.payer != payee && touchstone.guarantee.allows(payee);
     if !for_payee || claim.index.verify_under(touchstone).is_err() {
         return Err(Verdict::Unauthorised);
     }
-    let on_chain = chain::reaches_root(
-        touchstone.suite,
-        &touchstone.ecoin,
-        &touchstone.root,
-        claim.through,
-        &claim.word,
-    );
-    if on_chain {
-        Ok(run)
-    } else {
-        Err(Verdict::Invalid)
-    }
+    let on_chain =
+        chain::reaches_root(touchstone.suite, &touchstone.ecoin, &touchstone.root, claim.through, &claim.word);
+    if on_chain { Ok(run) } else { Err(Verdict::Invalid) }
 }

@@ -13,8 +13,7 @@ use netpay_protocol::wire;
 
 use crate::command::DebtKey;
 use crate::rows::{
-    AccountRow, ConflictRow, DebtRow, EcoinRow, ReferenceRow, RequestRow, Row, RunRow,
-    SuspendedRow, Table, Totals,
+    AccountRow, ConflictRow, DebtRow, EcoinRow, ReferenceRow, RequestRow, Row, RunRow, SuspendedRow, Table, Totals,
 };
 
 /// One table's loaded rows.
@@ -31,19 +30,14 @@ struct Slot<R> {
 
 impl<R: Row> Default for Loaded<R> {
     fn default() -> Self {
-        Self {
-            slots: BTreeMap::new(),
-        }
+        Self { slots: BTreeMap::new() }
     }
 }
 
 impl<R: Row> Loaded<R> {
     /// Takes in what storage says, unless the row is here already (and may have changed).
     pub fn load(&mut self, key: R::Key, row: Option<R>) {
-        self.slots.entry(key).or_insert(Slot {
-            row,
-            changed: false,
-        });
+        self.slots.entry(key).or_insert(Slot { row, changed: false });
     }
 
     /// Whether storage was asked for it.
@@ -53,55 +47,29 @@ impl<R: Row> Loaded<R> {
 
     /// The row, if there is one. Panics if it was not loaded.
     pub fn get(&self, key: &R::Key) -> Option<&R> {
-        self.slots
-            .get(key)
-            .expect("a row is loaded before it is used")
-            .row
-            .as_ref()
+        self.slots.get(key).expect("a row is loaded before it is used").row.as_ref()
     }
 
     /// Writes a row.
     pub fn put(&mut self, key: R::Key, row: R) {
-        self.slots.insert(
-            key,
-            Slot {
-                row: Some(row),
-                changed: true,
-            },
-        );
+        self.slots.insert(key, Slot { row: Some(row), changed: true });
     }
 
     /// Deletes a row.
     pub fn delete(&mut self, key: R::Key) {
-        self.slots.insert(
-            key,
-            Slot {
-                row: None,
-                changed: true,
-            },
-        );
+        self.slots.insert(key, Slot { row: None, changed: true });
     }
 
-    fn range(
-        &self,
-        keys: std::ops::RangeInclusive<R::Key>,
-    ) -> impl DoubleEndedIterator<Item = (&R::Key, &R)> {
-        self.slots
-            .range(keys)
-            .filter_map(|(key, slot)| slot.row.as_ref().map(|row| (key, row)))
+    fn range(&self, keys: std::ops::RangeInclusive<R::Key>) -> impl DoubleEndedIterator<Item = (&R::Key, &R)> {
+        self.slots.range(keys).filter_map(|(key, slot)| slot.row.as_ref().map(|row| (key, row)))
     }
 
     fn changes(&self, changes: &mut Vec<Change>) {
-        changes.extend(
-            self.slots
-                .iter()
-                .filter(|(_, slot)| slot.changed)
-                .map(|(key, slot)| Change {
-                    table: R::TABLE,
-                    key: R::key(key),
-                    value: slot.row.as_ref().map(wire::encode),
-                }),
-        );
+        changes.extend(self.slots.iter().filter(|(_, slot)| slot.changed).map(|(key, slot)| Change {
+            table: R::TABLE,
+            key: R::key(key),
+            value: slot.row.as_ref().map(wire::encode),
+        }));
     }
 }
 
@@ -144,10 +112,7 @@ pub struct WorkingSet {
 impl WorkingSet {
     /// An empty ledger.
     pub fn new(totals: Totals) -> Self {
-        Self {
-            totals,
-            ..Self::default()
-        }
+        Self { totals, ..Self::default() }
     }
 
     /// The paid runs that share a word with `run`, in order.
@@ -157,15 +122,7 @@ impl WorkingSet {
             .runs
             .range(whole)
             .rev()
-            .map(|((_, from), row)| {
-                (
-                    Run {
-                        from: *from,
-                        through: row.through,
-                    },
-                    *row,
-                )
-            })
+            .map(|((_, from), row)| (Run { from: *from, through: row.through }, *row))
             .take_while(|(paid, _)| paid.meet(&run).is_some())
             .collect();
         meeting.reverse();
@@ -175,11 +132,7 @@ impl WorkingSet {
     /// How many payees this e-coin was double spent with, and whether this one is among them.
     pub fn conflicts_of(&self, ecoin: EcoinId, payee: PeerId) -> (usize, bool) {
         let all = (ecoin, PeerId([0; 16]))..=(ecoin, PeerId([0xff; 16]));
-        let payees: Vec<_> = self
-            .conflicts
-            .range(all)
-            .map(|((_, payee), _)| *payee)
-            .collect();
+        let payees: Vec<_> = self.conflicts.range(all).map(|((_, payee), _)| *payee).collect();
         (payees.len(), payees.contains(&payee))
     }
 
@@ -199,11 +152,7 @@ impl WorkingSet {
         self.requests.changes(&mut changes);
         self.references.changes(&mut changes);
         self.suspended.changes(&mut changes);
-        changes.push(Change {
-            table: Table::Meta,
-            key: Totals::key(&()),
-            value: Some(wire::encode(&self.totals)),
-        });
+        changes.push(Change { table: Table::Meta, key: Totals::key(&()), value: Some(wire::encode(&self.totals)) });
         changes
     }
 }

@@ -35,25 +35,20 @@ struct Asking {
 }
 
 fn askings() -> impl Strategy<Value = Vec<Asking>> {
-    let asking = (any::<prop::sample::Index>(), 0..4_u32, 0..6_u8)
-        .prop_map(|(claim, less, batch)| Asking { claim, less, batch });
+    let asking = (any::<prop::sample::Index>(), 0..4_u32, 0..6_u8).prop_map(|(claim, less, batch)| Asking {
+        claim,
+        less,
+        batch,
+    });
     prop::collection::vec(asking, 0..20)
 }
 
 fn redeem_all(world: &mut World, asked: Vec<(usize, Claim)>) -> u32 {
     let mut credited = 0;
     for (payee, name) in PAYEES.iter().enumerate() {
-        let claims: Vec<_> = asked
-            .iter()
-            .filter(|(p, _)| *p == payee)
-            .map(|(_, claim)| claim.clone())
-            .collect();
+        let claims: Vec<_> = asked.iter().filter(|(p, _)| *p == payee).map(|(_, claim)| claim.clone()).collect();
         if !claims.is_empty() {
-            credited += world
-                .redeem(name, claims)
-                .iter()
-                .map(|line| line.credited.0)
-                .sum::<u32>();
+            credited += world.redeem(name, claims).iter().map(|line| line.credited.0).sum::<u32>();
         }
     }
     credited

@@ -22,37 +22,19 @@ fn each_claim_gets_the_first_verdict_of_the_table_that_fits() {
     let mut world = given_alice_holds_a(10);
     world.bought("alice", "B", 10);
     world.credit("alice", 10);
-    let bound = Terms {
-        guarantee: Guarantee::Bound(peer("carol")),
-        ..Terms::default()
-    };
+    let bound = Terms { guarantee: Guarantee::Bound(peer("carol")), ..Terms::default() };
     let command = world.purchase("alice", &["C"], 10, bound);
     world.execute(command).expect("bought");
     let forged = |world: &World| {
         let good = world.claim("A", (1, 6, 5), "bob");
-        Claim {
-            index: Signed::new(good.index.content, &key("mallory")),
-            ..good
-        }
+        Claim { index: Signed::new(good.index.content, &key("mallory")), ..good }
     };
-    let other_chain = Claim {
-        word: world.claim("B", (1, 6, 5), "bob").word,
-        ..world.claim("A", (1, 6, 5), "bob")
-    };
-    let other_position = Claim {
-        word: world.claim("A", (1, 6, 4), "bob").word,
-        ..world.claim("A", (1, 6, 5), "bob")
-    };
+    let other_chain = Claim { word: world.claim("B", (1, 6, 5), "bob").word, ..world.claim("A", (1, 6, 5), "bob") };
+    let other_position = Claim { word: world.claim("A", (1, 6, 4), "bob").word, ..world.claim("A", (1, 6, 5), "bob") };
     let unknown = {
         let good = world.claim("A", (1, 6, 5), "bob");
-        let index = SignedIndex {
-            ecoin: world::ecoin("never sold"),
-            ..good.index.content
-        };
-        Claim {
-            index: Signed::new(index, &key("alice")),
-            ..good
-        }
+        let index = SignedIndex { ecoin: world::ecoin("never sold"), ..good.index.content };
+        Claim { index: Signed::new(index, &key("alice")), ..good }
     };
     let cases = [
         (unknown, "unknown_ecoin"),
@@ -61,10 +43,7 @@ fn each_claim_gets_the_first_verdict_of_the_table_that_fits() {
         (world.claim("A", (1, 6, 6), "bob"), "invalid"),
         (world.claim("A", (1, 12, 10), "bob"), "invalid"),
         (world.claim("A", (11, 12, 11), "bob"), "invalid"),
-        (
-            world.claim("A", (u32::MAX, u32::MAX, u32::MAX), "bob"),
-            "invalid",
-        ),
+        (world.claim("A", (u32::MAX, u32::MAX, u32::MAX), "bob"), "invalid"),
         (world.claim("A", (1, 6, 5), "carol"), "unauthorised"),
         (world.claim("C", (1, 6, 5), "bob"), "unauthorised"),
         (forged(&world), "unauthorised"),
@@ -83,10 +62,7 @@ fn each_claim_gets_the_first_verdict_of_the_table_that_fits() {
 fn a_grant_is_worth_nothing_to_anyone_but_its_payee() {
     let mut world = given_alice_holds_a(10);
     let overheard = world.claim("A", (1, 6, 5), "bob");
-    assert_eq!(
-        show(&world.redeem("mallory", vec![overheard])),
-        [("unauthorised", 0, 0, 0)]
-    );
+    assert_eq!(show(&world.redeem("mallory", vec![overheard])), [("unauthorised", 0, 0, 0)]);
 }
 
 /// Hole 2: the next payee does not get the words of the one before, although it can compute them.
@@ -94,15 +70,9 @@ fn a_grant_is_worth_nothing_to_anyone_but_its_payee() {
 fn a_claim_reaches_down_to_its_grants_from_and_no_further() {
     let mut world = given_alice_holds_a(10);
     let second = world.claim("A", (6, 8, 7), "carol");
-    assert_eq!(
-        show(&world.redeem("carol", vec![second])),
-        [("credited", 2, 0, 0)]
-    );
+    assert_eq!(show(&world.redeem("carol", vec![second])), [("credited", 2, 0, 0)]);
     let first = world.claim("A", (1, 6, 5), "bob");
-    assert_eq!(
-        show(&world.redeem("bob", vec![first])),
-        [("credited", 5, 0, 0)]
-    );
+    assert_eq!(show(&world.redeem("bob", vec![first])), [("credited", 5, 0, 0)]);
     assert_eq!((world.balance("bob"), world.balance("carol")), (5, 2));
 }
 
@@ -111,30 +81,17 @@ fn a_claim_reaches_down_to_its_grants_from_and_no_further() {
 fn the_same_claim_in_another_batch_is_already_paid_and_nobodys_fault() {
     let mut world = given_alice_holds_a(10);
     let claim = world.claim("A", (1, 6, 5), "bob");
-    assert_eq!(
-        show(&world.redeem("bob", vec![claim.clone()])),
-        [("credited", 5, 0, 0)]
-    );
+    assert_eq!(show(&world.redeem("bob", vec![claim.clone()])), [("credited", 5, 0, 0)]);
     let records = world.ledger.records().len();
-    assert_eq!(
-        show(&world.redeem("bob", vec![claim])),
-        [("already_paid", 0, 5, 0)]
-    );
-    assert_eq!(
-        world.ledger.records().len(),
-        records,
-        "and nothing is written"
-    );
+    assert_eq!(show(&world.redeem("bob", vec![claim])), [("already_paid", 0, 5, 0)]);
+    assert_eq!(world.ledger.records().len(), records, "and nothing is written");
     assert_eq!(world.balance("bob"), 5);
 }
 
 #[test]
 fn a_grown_claim_is_credited_its_new_words() {
     let mut world = given_alice_holds_a(10);
-    for (claim, line) in [
-        ((1, 4, 3), ("credited", 3, 0, 0)),
-        ((1, 6, 5), ("credited", 2, 3, 0)),
-    ] {
+    for (claim, line) in [((1, 4, 3), ("credited", 3, 0, 0)), ((1, 6, 5), ("credited", 2, 3, 0))] {
         let claim = world.claim("A", claim, "bob");
         assert_eq!(show(&world.redeem("bob", vec![claim])), [line]);
     }
@@ -145,10 +102,7 @@ fn a_claim_twice_in_one_batch_is_paid_once() {
     let mut world = given_alice_holds_a(10);
     let claim = world.claim("A", (1, 6, 5), "bob");
     let lines = world.redeem("bob", vec![claim.clone(), claim]);
-    assert_eq!(
-        show(&lines),
-        [("credited", 5, 0, 0), ("already_paid", 0, 5, 0)]
-    );
+    assert_eq!(show(&lines), [("credited", 5, 0, 0), ("already_paid", 0, 5, 0)]);
     assert_eq!(world.balance("bob"), 5);
 }
 
@@ -158,29 +112,14 @@ fn second_claim_on_the_same_word_is_a_double_spend() {
     let first = world.claim("A", (1, 41, 40), "bob");
     let second = world.claim("A", (30, 51, 50), "carol");
     world.redeem("bob", vec![first.clone()]);
-    assert_eq!(
-        show(&world.redeem("carol", vec![second.clone()])),
-        [("conflicting", 10, 0, 11)]
-    );
+    assert_eq!(show(&world.redeem("carol", vec![second.clone()])), [("conflicting", 10, 0, 11)]);
     let events = world.events();
-    let [
-        ..,
-        Event::DoubleSpendDetected(found),
-        Event::AccountSuspended {
-            peer: suspended, ..
-        },
-    ] = events.as_slice()
+    let [.., Event::DoubleSpendDetected(found), Event::AccountSuspended { peer: suspended, .. }] = events.as_slice()
     else {
         panic!("{events:?}");
     };
-    assert_eq!(
-        (found.paid_to, found.payee, *suspended),
-        (peer("bob"), peer("carol"), peer("alice"))
-    );
-    assert_eq!(
-        (&found.paid_grant, &found.grant),
-        (&first.grant(), &second.grant())
-    );
+    assert_eq!((found.paid_to, found.payee, *suspended), (peer("bob"), peer("carol"), peer("alice")));
+    assert_eq!((&found.paid_grant, &found.grant), (&first.grant(), &second.grant()));
     assert_eq!((found.conflicting.0, found.debt.0), (11, 11));
     assert_eq!((world.balance("bob"), world.balance("carol")), (40, 10));
 }
@@ -196,10 +135,7 @@ fn of_several_conflicting_runs_the_lowest_is_the_evidence() {
     let upper = world.claim("A", (10, 16, 15), "carol");
     let lower = world.claim("A", (1, 7, 6), "carol");
     let lines = world.redeem("carol", vec![upper, lower]);
-    assert_eq!(
-        show(&lines),
-        [("conflicting", 4, 0, 2), ("conflicting", 4, 0, 2)]
-    );
+    assert_eq!(show(&lines), [("conflicting", 4, 0, 2), ("conflicting", 4, 0, 2)]);
     let found: Vec<_> = world
         .events()
         .into_iter()
@@ -220,15 +156,8 @@ fn a_second_conflict_of_the_same_payee_and_ecoin_records_no_second_debt() {
     world.redeem("carol", vec![first]);
     let records = world.ledger.records().len();
     let further = world.claim("A", (1, 11, 10), "carol");
-    assert_eq!(
-        show(&world.redeem("carol", vec![further])),
-        [("conflicting", 0, 0, 10)]
-    );
-    assert_eq!(
-        world.ledger.records().len(),
-        records,
-        "further conflicts write nothing"
-    );
+    assert_eq!(show(&world.redeem("carol", vec![further])), [("conflicting", 0, 0, 10)]);
+    assert_eq!(world.ledger.records().len(), records, "further conflicts write nothing");
     assert_eq!(world.ledger.scan().totals.debts.0, 5);
 }
 
@@ -240,10 +169,7 @@ fn at_most_sixteen_payees_of_an_ecoin_are_recorded_as_hurt() {
     for i in 0..18 {
         let puppet = format!("puppet {i}");
         let claim = world.claim("A", (1, 5, 4), &puppet);
-        assert_eq!(
-            show(&world.redeem(&puppet, vec![claim])),
-            [("conflicting", 0, 0, 4)]
-        );
+        assert_eq!(show(&world.redeem(&puppet, vec![claim])), [("conflicting", 0, 0, 4)]);
     }
     let totals = world.ledger.scan().totals;
     assert_eq!((totals.double_spends, totals.debts.0), (16, 64));
@@ -253,68 +179,35 @@ fn at_most_sixteen_payees_of_an_ecoin_are_recorded_as_hurt() {
 #[test]
 fn a_payer_gains_nothing_by_overlapping_grants_to_itself_under_another_name() {
     let mut world = given_alice_holds_a(10);
-    let claims: Vec<_> = (1..=10)
-        .map(|from| world.claim("A", (from, 11, 10), "alice's other name"))
-        .collect();
-    let credited: u32 = world
-        .redeem("alice's other name", claims)
-        .iter()
-        .map(|line| line.credited.0)
-        .sum();
+    let claims: Vec<_> = (1..=10).map(|from| world.claim("A", (from, 11, 10), "alice's other name")).collect();
+    let credited: u32 = world.redeem("alice's other name", claims).iter().map(|line| line.credited.0).sum();
     assert_eq!((credited, world.balance("alice's other name")), (10, 10));
     for from in 1..=10 {
         let claim = world.claim("A", (from, 11, 10), "alice's other name");
-        assert_eq!(
-            world.redeem("alice's other name", vec![claim])[0]
-                .credited
-                .0,
-            0
-        );
+        assert_eq!(world.redeem("alice's other name", vec![claim])[0].credited.0, 0);
     }
     let claim = world.claim("A", (1, 11, 10), "alice");
-    assert_eq!(
-        show(&world.redeem("alice", vec![claim])),
-        [("unauthorised", 0, 0, 0)],
-        "a payer is not its own payee"
-    );
+    assert_eq!(show(&world.redeem("alice", vec![claim])), [("unauthorised", 0, 0, 0)], "a payer is not its own payee");
 }
 
 #[test]
 fn a_claim_whose_grant_is_for_another_ecoin_is_not_proven_by_the_words_of_this_one() {
     let mut world = given_alice_holds_a(10);
     world.credit("mallory", 10);
-    let command = world.purchase(
-        "mallory",
-        &["M"],
-        10,
-        Terms {
-            suite: Suite::Md5,
-            ..Terms::default()
-        },
-    );
+    let command = world.purchase("mallory", &["M"], 10, Terms { suite: Suite::Md5, ..Terms::default() });
     world.execute(command).expect("bought");
     // Mallory's own e-coin has words and a key of Mallory's; the grant names Alice's.
     let grant_on_a = world.claim("A", (1, 6, 5), "bob").index.content;
     let claim = Claim {
         index: Signed::new(grant_on_a, &key("mallory")),
         through: PaywordIndex(5),
-        word: world
-            .coin("M")
-            .chain
-            .word(PaywordIndex(5))
-            .expect("on the chain"),
+        word: world.coin("M").chain.word(PaywordIndex(5)).expect("on the chain"),
     };
-    assert_eq!(
-        show(&world.redeem("bob", vec![claim.clone()])),
-        [("unauthorised", 0, 0, 0)]
-    );
+    assert_eq!(show(&world.redeem("bob", vec![claim.clone()])), [("unauthorised", 0, 0, 0)]);
     // And checked against the wrong touchstone by a careless caller, it is not proven either.
     let wrong = world.coin("M").touchstone.content.clone();
     let checked = netpay_ledger::verify::check(claim, peer("bob"), Some(&wrong));
-    assert!(matches!(
-        checked,
-        netpay_ledger::verify::CheckedClaim::Refused { .. }
-    ));
+    assert!(matches!(checked, netpay_ledger::verify::CheckedClaim::Refused { .. }));
 }
 
 #[test]
@@ -324,10 +217,7 @@ fn a_refunded_ecoin_pays_nobody() {
     world.redeem("bob", vec![claim]);
     world.expire("A");
     let late = world.claim("A", (1, 6, 5), "bob");
-    assert_eq!(
-        show(&world.redeem("bob", vec![late])),
-        [("expired", 0, 0, 0)]
-    );
+    assert_eq!(show(&world.redeem("bob", vec![late])), [("expired", 0, 0, 0)]);
     assert_eq!((world.balance("alice"), world.balance("bob")), (7, 3));
 }
 
@@ -336,18 +226,10 @@ fn one_bad_claim_does_not_spoil_the_others() {
     let mut world = given_alice_holds_a(10);
     let mut bad = world.claim("A", (4, 7, 6), "bob");
     bad.word = Payword::unchecked([1; 32]);
-    let claims = vec![
-        world.claim("A", (1, 4, 3), "bob"),
-        bad,
-        world.claim("A", (7, 9, 8), "bob"),
-    ];
+    let claims = vec![world.claim("A", (1, 4, 3), "bob"), bad, world.claim("A", (7, 9, 8), "bob")];
     assert_eq!(
         show(&world.redeem("bob", claims)),
-        [
-            ("credited", 3, 0, 0),
-            ("invalid", 0, 0, 0),
-            ("credited", 2, 0, 0)
-        ]
+        [("credited", 3, 0, 0), ("invalid", 0, 0, 0), ("credited", 2, 0, 0)]
     );
 }
 
@@ -355,17 +237,10 @@ fn one_bad_claim_does_not_spoil_the_others() {
 fn words_of_an_md5_ecoin_with_a_unit_value_pay_their_worth() {
     let mut world = World::new();
     world.credit("alice", 350);
-    let terms = Terms {
-        suite: Suite::Md5,
-        unit_value: 7,
-        ..Terms::default()
-    };
+    let terms = Terms { suite: Suite::Md5, unit_value: 7, ..Terms::default() };
     let command = world.purchase("alice", &["paper"], 50, terms);
     world.execute(command).expect("bought");
     let claim = world.claim("paper", (1, 6, 5), "bob");
-    assert_eq!(
-        show(&world.redeem("bob", vec![claim])),
-        [("credited", 5, 0, 0)]
-    );
+    assert_eq!(show(&world.redeem("bob", vec![claim])), [("credited", 5, 0, 0)]);
     assert_eq!(world.balance("bob"), 35);
 }

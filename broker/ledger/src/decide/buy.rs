@@ -21,18 +21,8 @@ pub(super) struct Purchase {
     pub(super) epoch: u32,
 }
 
-pub(super) fn decide(
-    ws: &WorkingSet,
-    facts: &Facts,
-    purchase: Purchase,
-) -> Result<Decision, Rejection> {
-    let Purchase {
-        opening,
-        order,
-        signed_by,
-        touchstones,
-        epoch,
-    } = purchase;
+pub(super) fn decide(ws: &WorkingSet, facts: &Facts, purchase: Purchase) -> Result<Decision, Rejection> {
+    let Purchase { opening, order, signed_by, touchstones, epoch } = purchase;
     let buy = &order.content;
     check_life(facts, buy.valid_until_ms)?;
     let (account, opening_event) = opened(ws, buy.payer, opening.as_ref(), signed_by)?;
@@ -44,49 +34,28 @@ pub(super) fn decide(
     }
     let cost = buy.worth();
     if cost > buy.most_debited_units {
-        return Err(Rejection::PriceAboveLimit {
-            cost,
-            most: buy.most_debited_units,
-        });
+        return Err(Rejection::PriceAboveLimit { cost, most: buy.most_debited_units });
     }
     if cost > account.balance {
-        return Err(Rejection::InsufficientFunds {
-            cost,
-            balance: account.balance,
-        });
+        return Err(Rejection::InsufficientFunds { cost, balance: account.balance });
     }
     let opened_at_ms = match (&account.opened, &opening) {
         (Some(opened), _) => opened.at_ms,
         (None, Some(opening)) => opening.opened_at_ms(),
         (None, None) => return Err(Rejection::AccountUnknown),
     };
-    let fits = touchstones
-        .iter()
-        .all(|t| is_for(&t.content, buy, facts, signed_by, opened_at_ms));
+    let fits = touchstones.iter().all(|t| is_for(&t.content, buy, facts, signed_by, opened_at_ms));
     if !fits || !are_new(ws, &touchstones) || u32::try_from(touchstones.len()) != Ok(buy.count) {
         return Err(Rejection::StaleFacts);
     }
-    let issued = Event::EcoinsIssued {
-        order,
-        touchstones,
-        epoch,
-    };
-    Ok(Decision::Record(
-        opening_event.into_iter().chain([issued]).collect(),
-    ))
+    let issued = Event::EcoinsIssued { order, touchstones, epoch };
+    Ok(Decision::Record(opening_event.into_iter().chain([issued]).collect()))
 }
 
 /// Whether a touchstone that was prepared beside the writer is what this order, this account and this moment call for.
-fn is_for(
-    t: &Touchstone,
-    buy: &BuyEcoins,
-    facts: &Facts,
-    payer_key: PublicKey,
-    opened_at_ms: u64,
-) -> bool {
+fn is_for(t: &Touchstone, buy: &BuyEcoins, facts: &Facts, payer_key: PublicKey, opened_at_ms: u64) -> bool {
     (t.broker, t.payer, t.suite, t.n) == (buy.broker, buy.payer, buy.suite, buy.n)
-        && (t.unit_value, t.guarantee, t.incarnation)
-            == (buy.unit_value, buy.guarantee, facts.incarnation)
+        && (t.unit_value, t.guarantee, t.incarnation) == (buy.unit_value, buy.guarantee, facts.incarnation)
         && (t.payer_key, t.payer_opened_at_ms) == (payer_key, opened_at_ms)
         && t.issued_at_ms <= facts.now_ms
 }

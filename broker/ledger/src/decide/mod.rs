@@ -36,35 +36,13 @@ pub fn decide(ws: &WorkingSet, facts: &Facts, command: Command) -> Result<Decisi
         return Ok(repeated);
     }
     let decision = match command.action {
-        Action::BuyEcoins {
-            opening,
-            order,
-            signed_by,
-            touchstones,
-            epoch,
-        } => buy::decide(
-            ws,
-            facts,
-            buy::Purchase {
-                opening,
-                order,
-                signed_by,
-                touchstones,
-                epoch,
-            },
-        ),
-        Action::RedeemBatch {
-            opening,
-            payee,
-            signed_by,
-            claims,
-        } => redeem::decide(ws, opening.as_ref(), payee, signed_by, &claims),
-        Action::CreditFunds {
-            order,
-            peer,
-            amount,
-            reference,
-        } => {
+        Action::BuyEcoins { opening, order, signed_by, touchstones, epoch } => {
+            buy::decide(ws, facts, buy::Purchase { opening, order, signed_by, touchstones, epoch })
+        }
+        Action::RedeemBatch { opening, payee, signed_by, claims } => {
+            redeem::decide(ws, opening.as_ref(), payee, signed_by, &claims)
+        }
+        Action::CreditFunds { order, peer, amount, reference } => {
             check_life(facts, order.content.valid_until_ms)?;
             operator::credit(ws, order, peer, amount, reference)
         }
@@ -94,19 +72,14 @@ pub fn decide(ws: &WorkingSet, facts: &Facts, command: Command) -> Result<Decisi
 fn outcome_so_far(ws: &WorkingSet, request: &Request) -> Result<Option<Decision>, Rejection> {
     match ws.requests.get(&(request.signer, request.id)) {
         None => Ok(None),
-        Some(row) if row.digest == request.digest => Ok(Some(Decision::Repeated {
-            position: row.position,
-        })),
+        Some(row) if row.digest == request.digest => Ok(Some(Decision::Repeated { position: row.position })),
         Some(_) => Err(Rejection::RequestIdReused),
     }
 }
 
 fn check_life(facts: &Facts, valid_until_ms: u64) -> Result<(), Rejection> {
     if facts.now_ms > valid_until_ms {
-        return Err(Rejection::RequestExpired {
-            valid_until_ms,
-            now_ms: facts.now_ms,
-        });
+        return Err(Rejection::RequestExpired { valid_until_ms, now_ms: facts.now_ms });
     }
     if valid_until_ms - facts.now_ms > MAX_REQUEST_LIFE_MS {
         return Err(Rejection::ValidityTooLong);
@@ -134,9 +107,5 @@ fn opened(
         }
         (None, _) => return Err(Rejection::AccountUnknown),
     };
-    if key == signed_by {
-        Ok((row, event))
-    } else {
-        Err(Rejection::NotTheAccountsKey)
-    }
+    if key == signed_by { Ok((row, event)) } else { Err(Rejection::NotTheAccountsKey) }
 }

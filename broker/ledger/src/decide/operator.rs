@@ -26,14 +26,8 @@ pub(super) fn credit(
     reference: String,
 ) -> Result<Decision, Rejection> {
     match ws.references.get(&reference) {
-        Some(ReferenceRow {
-            peer: known,
-            amount: paid,
-            position,
-        }) if (*known, *paid) == (peer, amount) => {
-            return Ok(Decision::Repeated {
-                position: *position,
-            });
+        Some(ReferenceRow { peer: known, amount: paid, position }) if (*known, *paid) == (peer, amount) => {
+            return Ok(Decision::Repeated { position: *position });
         }
         Some(_) => return Err(Rejection::ReferenceReused),
         None => {}
@@ -43,29 +37,17 @@ pub(super) fn credit(
     if amount == Units::ZERO || amount.0 >= room {
         return Err(Rejection::AmountOutOfRange);
     }
-    Ok(Decision::Record(vec![Event::FundsCredited {
-        peer,
-        amount,
-        reference,
-        order,
-    }]))
+    Ok(Decision::Record(vec![Event::FundsCredited { peer, amount, reference, order }]))
 }
 
 pub(super) fn suspend(ws: &WorkingSet, order: Order, peer: PeerId) -> Result<Decision, Rejection> {
     if known(ws, peer)?.suspended_at_ms.is_some() {
         return Err(Rejection::AlreadySuspended);
     }
-    Ok(Decision::Record(vec![Event::AccountSuspended {
-        peer,
-        cause: Cause::Operator(order),
-    }]))
+    Ok(Decision::Record(vec![Event::AccountSuspended { peer, cause: Cause::Operator(order) }]))
 }
 
-pub(super) fn reinstate(
-    ws: &WorkingSet,
-    order: Order,
-    peer: PeerId,
-) -> Result<Decision, Rejection> {
+pub(super) fn reinstate(ws: &WorkingSet, order: Order, peer: PeerId) -> Result<Decision, Rejection> {
     let account = known(ws, peer)?;
     if account.suspended_at_ms.is_none() {
         return Err(Rejection::NotSuspended);
@@ -73,36 +55,22 @@ pub(super) fn reinstate(
     if account.debt > Units::ZERO {
         return Err(Rejection::InDebt { debt: account.debt });
     }
-    Ok(Decision::Record(vec![Event::AccountReinstated {
-        peer,
-        order,
-    }]))
+    Ok(Decision::Record(vec![Event::AccountReinstated { peer, order }]))
 }
 
 /// Pays a debt as far as the balance goes. Not before the debtor's last e-coin is past redeeming: until then a cheat
 /// could have its puppets paid before the honest.
-pub(super) fn settle_debt(
-    ws: &WorkingSet,
-    facts: &Facts,
-    order: Order,
-    debt: DebtKey,
-) -> Result<Decision, Rejection> {
+pub(super) fn settle_debt(ws: &WorkingSet, facts: &Facts, order: Order, debt: DebtKey) -> Result<Decision, Rejection> {
     let debtor = known(ws, debt.debtor)?;
     let open = ws.debt(&debt).ok_or(Rejection::DebtUnknown)?.open;
     if facts.now_ms <= debtor.last_redeem_until_ms {
-        return Err(Rejection::SettlementTooEarly {
-            after_ms: debtor.last_redeem_until_ms,
-        });
+        return Err(Rejection::SettlementTooEarly { after_ms: debtor.last_redeem_until_ms });
     }
     let amount = open.min(debtor.balance);
     if amount == Units::ZERO {
         return Err(Rejection::NothingToPay);
     }
-    Ok(Decision::Record(vec![Event::DebtSettled {
-        debt,
-        amount,
-        order,
-    }]))
+    Ok(Decision::Record(vec![Event::DebtSettled { debt, amount, order }]))
 }
 
 fn known(ws: &WorkingSet, peer: PeerId) -> Result<&AccountRow, Rejection> {

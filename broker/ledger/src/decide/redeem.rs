@@ -32,44 +32,22 @@ pub(super) fn decide(
     claims: &[CheckedClaim],
 ) -> Result<Decision, Rejection> {
     let (_, opening_event) = opened(ws, payee, opening, signed_by)?;
-    let mut batch = Batch {
-        ws,
-        payee,
-        credited: BTreeMap::new(),
-        conflicts: BTreeMap::new(),
-    };
-    let redeemed = claims
-        .iter()
-        .map(|claim| batch.settle(claim))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut batch = Batch { ws, payee, credited: BTreeMap::new(), conflicts: BTreeMap::new() };
+    let redeemed = claims.iter().map(|claim| batch.settle(claim)).collect::<Result<Vec<_>, _>>()?;
     let found = batch.new_double_spends();
     if batch.credited.is_empty() && found.is_empty() {
-        return Ok(Decision::Unchanged(
-            redeemed.iter().map(RedeemedClaim::line).collect(),
-        ));
+        return Ok(Decision::Unchanged(redeemed.iter().map(RedeemedClaim::line).collect()));
     }
     let mut events: Vec<_> = opening_event.into_iter().collect();
-    events.push(Event::BatchRedeemed {
-        payee,
-        claims: redeemed,
-    });
+    events.push(Event::BatchRedeemed { payee, claims: redeemed });
     let mut suspended = Vec::new();
     for found in found {
-        let (payer, ecoin) = (
-            found.touchstone.content.payer,
-            found.touchstone.content.ecoin,
-        );
+        let (payer, ecoin) = (found.touchstone.content.payer, found.touchstone.content.ecoin);
         events.push(Event::DoubleSpendDetected(Box::new(found)));
-        let at_large = ws
-            .accounts
-            .get(&payer)
-            .is_some_and(|row| row.suspended_at_ms.is_none());
+        let at_large = ws.accounts.get(&payer).is_some_and(|row| row.suspended_at_ms.is_none());
         if at_large && !suspended.contains(&payer) {
             suspended.push(payer);
-            events.push(Event::AccountSuspended {
-                peer: payer,
-                cause: Cause::DoubleSpend(ecoin),
-            });
+            events.push(Event::AccountSuspended { peer: payer, cause: Cause::DoubleSpend(ecoin) });
         }
     }
     Ok(Decision::Record(events))
@@ -97,23 +75,16 @@ impl Batch<'_> {
     fn settle(&mut self, claim: &CheckedClaim) -> Result<RedeemedClaim, Rejection> {
         match claim {
             // It was sold after the claim was checked: check again, the payee must not be told otherwise.
-            CheckedClaim::Refused {
-                ecoin,
-                verdict: Verdict::UnknownEcoin,
-            } if self.ws.ecoins.get(ecoin).is_some() => Err(Rejection::StaleFacts),
+            CheckedClaim::Refused { ecoin, verdict: Verdict::UnknownEcoin } if self.ws.ecoins.get(ecoin).is_some() => {
+                Err(Rejection::StaleFacts)
+            }
             CheckedClaim::Refused { verdict, .. } => Ok(RedeemedClaim::Refused(*verdict)),
             CheckedClaim::Proven(proven) => {
-                let row = self
-                    .ws
-                    .ecoins
-                    .get(&claim.ecoin())
-                    .ok_or(Rejection::StaleFacts)?;
+                let row = self.ws.ecoins.get(&claim.ecoin()).ok_or(Rejection::StaleFacts)?;
                 if row.expired_at_ms.is_some() {
                     return Ok(RedeemedClaim::Refused(Verdict::Expired));
                 }
-                Ok(RedeemedClaim::Settled(Box::new(
-                    self.settle_proven(proven, row),
-                )))
+                Ok(RedeemedClaim::Settled(Box::new(self.settle_proven(proven, row))))
             }
         }
     }
@@ -122,30 +93,16 @@ impl Batch<'_> {
         let (claim, run) = (proven.claim(), proven.run());
         let ecoin = claim.ecoin();
         let paid = self.ws.runs_meeting(ecoin, run);
-        let in_batch = self
-            .credited
-            .get(&ecoin)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let in_batch = self.credited.get(&ecoin).map(Vec::as_slice).unwrap_or_default();
 
-        let mut taken: Vec<Run> = paid
-            .iter()
-            .map(|(run, _)| *run)
-            .chain(in_batch.iter().copied())
-            .collect();
+        let mut taken: Vec<Run> = paid.iter().map(|(run, _)| *run).chain(in_batch.iter().copied()).collect();
         taken.sort();
         let credited = run.without(&taken);
-        let in_conflict: Vec<_> = paid
-            .iter()
-            .filter(|(_, row)| row.payee != self.payee)
-            .filter_map(|(paid, _)| paid.meet(&run))
-            .collect();
+        let in_conflict: Vec<_> =
+            paid.iter().filter(|(_, row)| row.payee != self.payee).filter_map(|(paid, _)| paid.meet(&run)).collect();
         let conflicting = runs::count(&in_conflict);
         let new_words = runs::count(&credited);
-        let already_paid = run
-            .words()
-            .minus(new_words.plus(conflicting))
-            .unwrap_or_default();
+        let already_paid = run.words().minus(new_words.plus(conflicting)).unwrap_or_default();
 
         if let Some((first, paid_row)) = paid.iter().find(|(_, row)| row.payee != self.payee) {
             let conflict = Conflict {
@@ -156,9 +113,7 @@ impl Batch<'_> {
                 words: conflicting,
             };
             let known = self.conflicts.entry(ecoin);
-            known
-                .and_modify(|known| known.keep_lowest(&conflict))
-                .or_insert(conflict);
+            known.and_modify(|known| known.keep_lowest(&conflict)).or_insert(conflict);
         }
         if !credited.is_empty() {
             self.credited.entry(ecoin).or_default().extend(&credited);

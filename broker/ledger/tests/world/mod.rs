@@ -56,11 +56,7 @@ pub struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self {
-            suite: Suite::Sha256,
-            unit_value: 1,
-            guarantee: Guarantee::Bearer,
-        }
+        Self { suite: Suite::Sha256, unit_value: 1, guarantee: Guarantee::Bearer }
     }
 }
 
@@ -87,10 +83,7 @@ impl World {
     }
 
     pub fn facts(&self) -> Facts {
-        Facts {
-            now_ms: self.now_ms,
-            incarnation: 1,
-        }
+        Facts { now_ms: self.now_ms, incarnation: 1 }
     }
 
     pub fn fresh(&mut self) -> RequestId {
@@ -107,8 +100,7 @@ impl World {
             sealing_key: self.rsa_der.clone(),
             nkey: key(&format!("{name}'s nkey")).public(),
         };
-        OpenAccount::check(Signed::new(register, &key(name)), BROKER, START_MS)
-            .expect("a good registration")
+        OpenAccount::check(Signed::new(register, &key(name)), BROKER, START_MS).expect("a good registration")
     }
 
     /// Executes, and holds every invariant against what is there afterwards.
@@ -119,11 +111,7 @@ impl World {
         assert_eq!(findings.broken, Vec::<String>::new());
         assert_eq!((findings.imbalance, findings.escrow_gap), (0, 0));
         let recorded = matches!(outcome, Ok(Outcome::Recorded(_)));
-        assert_eq!(
-            self.ledger.records().len(),
-            before + usize::from(recorded),
-            "only an outcome is recorded"
-        );
+        assert_eq!(self.ledger.records().len(), before + usize::from(recorded), "only an outcome is recorded");
         if recorded {
             // L6: one outcome. L7: replaying gives the same state.
             let again = self.ledger.execute(&self.facts(), command);
@@ -157,42 +145,14 @@ impl World {
 
     pub fn operator(&mut self, order: &Order) -> Command {
         let signed = self.admin(order);
-        let request = Request {
-            signer: peer("operator"),
-            id: signed.content.request,
-            digest: signed.content.digest(),
-        };
+        let request = Request { signer: peer("operator"), id: signed.content.request, digest: signed.content.digest() };
         let action = match order.clone() {
-            Order::Credit {
-                peer,
-                amount,
-                reference,
-            } => Action::CreditFunds {
-                order: signed,
-                peer,
-                amount,
-                reference,
-            },
-            Order::Suspend { peer, .. } => Action::SuspendAccount {
-                order: signed,
-                peer,
-            },
-            Order::Reinstate { peer, .. } => Action::ReinstateAccount {
-                order: signed,
-                peer,
-            },
-            Order::SettleDebt {
-                debtor,
-                creditor,
-                ecoin,
-            } => Action::SettleDebt {
-                order: signed,
-                debt: DebtKey {
-                    debtor,
-                    creditor,
-                    ecoin,
-                },
-            },
+            Order::Credit { peer, amount, reference } => Action::CreditFunds { order: signed, peer, amount, reference },
+            Order::Suspend { peer, .. } => Action::SuspendAccount { order: signed, peer },
+            Order::Reinstate { peer, .. } => Action::ReinstateAccount { order: signed, peer },
+            Order::SettleDebt { debtor, creditor, ecoin } => {
+                Action::SettleDebt { order: signed, debt: DebtKey { debtor, creditor, ecoin } }
+            }
             other => panic!("{other:?} is no command"),
         };
         Command { request, action }
@@ -200,24 +160,13 @@ impl World {
 
     pub fn credit(&mut self, name: &str, amount: u64) {
         let reference = format!("deposit {}", self.next);
-        let order = Order::Credit {
-            peer: peer(name),
-            amount: Units(amount),
-            reference,
-        };
+        let order = Order::Credit { peer: peer(name), amount: Units(amount), reference };
         let command = self.operator(&order);
         self.execute(command).expect("a good deposit");
     }
 
-    pub fn purchase(
-        &mut self,
-        name: &'static str,
-        coins: &[&'static str],
-        n: u32,
-        terms: Terms,
-    ) -> Command {
-        let most =
-            u64::from(n) * u64::from(terms.unit_value) * u64::try_from(coins.len()).expect("few");
+    pub fn purchase(&mut self, name: &'static str, coins: &[&'static str], n: u32, terms: Terms) -> Command {
+        let most = u64::from(n) * u64::from(terms.unit_value) * u64::try_from(coins.len()).expect("few");
         let order = BuyEcoins {
             broker: BROKER,
             payer: peer(name),
@@ -230,16 +179,9 @@ impl World {
             most_debited_units: Units(most),
             guarantee: terms.guarantee,
         };
-        let touchstones = coins
-            .iter()
-            .map(|coin| self.make(name, coin, n, terms))
-            .collect();
+        let touchstones = coins.iter().map(|coin| self.make(name, coin, n, terms)).collect();
         Command {
-            request: Request {
-                signer: peer(name),
-                id: order.request,
-                digest: order.digest(),
-            },
+            request: Request { signer: peer(name), id: order.request, digest: order.digest() },
             action: Action::BuyEcoins {
                 opening: Some(self.opening(name)),
                 order: Box::new(Signed::new(order, &key(name))),
@@ -250,13 +192,7 @@ impl World {
         }
     }
 
-    fn make(
-        &mut self,
-        name: &'static str,
-        coin: &'static str,
-        n: u32,
-        terms: Terms,
-    ) -> Signed<Touchstone> {
+    fn make(&mut self, name: &'static str, coin: &'static str, n: u32, terms: Terms) -> Signed<Touchstone> {
         let ecoin = ecoin(coin);
         let last = ChainMaster::new([9; 32]).last_word(terms.suite, &ecoin, PaywordIndex(n));
         let chain = PaywordChain::below(terms.suite, &ecoin, PaywordIndex(n), last);
@@ -278,14 +214,7 @@ impl World {
             incarnation: 1,
         };
         let touchstone = Signed::new(touchstone, &self.broker);
-        self.coins.insert(
-            coin,
-            Coin {
-                touchstone: touchstone.clone(),
-                chain,
-                payer: name,
-            },
-        );
+        self.coins.insert(coin, Coin { touchstone: touchstone.clone(), chain, payer: name });
         touchstone
     }
 
@@ -302,11 +231,7 @@ impl World {
 
     /// A claim of `from..=through` under the grant `from..to`.
     pub fn claim(&self, coin: &str, (from, to, through): (u32, u32, u32), payee: &str) -> Claim {
-        let Coin {
-            touchstone,
-            chain,
-            payer,
-        } = self.coin(coin);
+        let Coin { touchstone, chain, payer } = self.coin(coin);
         let index = SignedIndex {
             broker: BROKER,
             ecoin: touchstone.content.ecoin,
@@ -315,44 +240,21 @@ impl World {
             payee: peer(payee),
             order: Digest::ZERO,
         };
-        let word = chain
-            .word(PaywordIndex(through))
-            .unwrap_or(Payword::unchecked([0xee; 32]));
-        Claim {
-            index: Signed::new(index, &key(payer)),
-            through: PaywordIndex(through),
-            word,
-        }
+        let word = chain.word(PaywordIndex(through)).unwrap_or(Payword::unchecked([0xee; 32]));
+        Claim { index: Signed::new(index, &key(payer)), through: PaywordIndex(through), word }
     }
 
     pub fn batch(&mut self, payee: &str, claims: Vec<Claim>) -> RedemptionBatch {
-        RedemptionBatch {
-            broker: BROKER,
-            payee: peer(payee),
-            request: self.fresh(),
-            seen: Head::default(),
-            claims,
-        }
+        RedemptionBatch { broker: BROKER, payee: peer(payee), request: self.fresh(), seen: Head::default(), claims }
     }
 
     pub fn redemption(&self, payee: &str, batch: &RedemptionBatch) -> Command {
         let check = |claim: &Claim| {
-            let known = self
-                .coins
-                .values()
-                .find(|coin| coin.touchstone.content.ecoin == claim.ecoin());
-            verify::check(
-                claim.clone(),
-                batch.payee,
-                known.map(|coin| &coin.touchstone.content),
-            )
+            let known = self.coins.values().find(|coin| coin.touchstone.content.ecoin == claim.ecoin());
+            verify::check(claim.clone(), batch.payee, known.map(|coin| &coin.touchstone.content))
         };
         Command {
-            request: Request {
-                signer: batch.payee,
-                id: batch.request,
-                digest: batch.digest(),
-            },
+            request: Request { signer: batch.payee, id: batch.request, digest: batch.digest() },
             action: Action::RedeemBatch {
                 opening: Some(self.opening(payee)),
                 payee: batch.payee,
@@ -387,12 +289,7 @@ impl World {
 }
 
 pub fn ecoin(name: &str) -> EcoinId {
-    EcoinId(
-        *Digest::sha256(name.as_bytes())
-            .0
-            .first_chunk()
-            .expect("32 bytes"),
-    )
+    EcoinId(*Digest::sha256(name.as_bytes()).0.first_chunk().expect("32 bytes"))
 }
 
 pub fn lines(outcome: Outcome) -> Vec<Line> {
@@ -401,9 +298,7 @@ pub fn lines(outcome: Outcome) -> Vec<Line> {
         Outcome::Recorded(events) => events
             .iter()
             .find_map(|event| match event {
-                Event::BatchRedeemed { claims, .. } => {
-                    Some(claims.iter().map(RedeemedClaim::line).collect())
-                }
+                Event::BatchRedeemed { claims, .. } => Some(claims.iter().map(RedeemedClaim::line).collect()),
                 _ => None,
             })
             .expect("a batch's record has its lines"),
@@ -413,36 +308,18 @@ pub fn lines(outcome: Outcome) -> Vec<Line> {
 
 /// (verdict, credited, already paid, conflicting)
 pub fn show(lines: &[Line]) -> Vec<(&'static str, u32, u32, u32)> {
-    lines
-        .iter()
-        .map(|l| {
-            (
-                l.verdict.name(),
-                l.credited.0,
-                l.already_paid.0,
-                l.conflicting.0,
-            )
-        })
-        .collect()
+    lines.iter().map(|l| (l.verdict.name(), l.credited.0, l.already_paid.0, l.conflicting.0)).collect()
 }
 
 impl World {
     /// The e-coin's time is over. (Who decides that comes later; the event and what it does are here.)
     pub fn expire(&mut self, coin: &str) {
         let ecoin = ecoin(coin);
-        let row: netpay_ledger::rows::EcoinRow = netpay_ledger::load::row(&self.ledger, &ecoin)
-            .expect("readable")
-            .expect("sold");
+        let row: netpay_ledger::rows::EcoinRow =
+            netpay_ledger::load::row(&self.ledger, &ecoin).expect("readable").expect("sold");
         let t = &row.touchstone.content;
-        let words = netpay_protocol::amounts::WordCount(t.n.0)
-            .minus(row.paid)
-            .expect("L4");
-        let event = Event::EcoinExpired {
-            ecoin,
-            payer: t.payer,
-            words,
-            refund: words.worth(t.unit_value),
-        };
+        let words = netpay_protocol::amounts::WordCount(t.n.0).minus(row.paid).expect("L4");
+        let event = Event::EcoinExpired { ecoin, payer: t.payer, words, refund: words.worth(t.unit_value) };
         let head = self.ledger.scan().totals.head;
         let record = Record {
             position: head.position + 1,

@@ -1,0 +1,119 @@
+//! The gate: cheap checks first, before anything costs a signature or a hash. Decodes, bounds, routes.
+
+use netpay_protocol::ids::PeerId;
+use netpay_protocol::layout::Layout;
+use netpay_protocol::limits::MAX_STEPS_PER_BATCH;
+use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::subjects::BrokerOp;
+use netpay_protocol::wire;
+
+use super::runtime::{Address, Full, Handler};
+use super::verify::{Job, Work};
+use crate::ports::Reply;
+
+/// A request as it came off the bus.
+pub struct Incoming {
+    /// What is asked, by the subject.
+    pub op: Op,
+    /// The message.
+    pub payload: Vec<u8>,
+    /// The way back.
+    pub reply: Reply,
+}
+
+/// What a subject asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// `register`
+    Register,
+    /// `req.<peer>.<op>`, with the sender's token (none: it was no peer's id).
+    Peer(Option<PeerId>, BrokerOp),
+    /// `admin.<op>`
+    Admin(String),
+}
+
+/// See the module.
+pub struct GatewayActor {
+    /// Where checking goes on.
+    pub verify: Address<Job>,
+}
+
+impl Handler for GatewayActor {
+    type Message = Incoming;
+
+    fn handle(&mut self, incoming: Incoming, _: usize) {
+        let Incoming { op, payload, reply } = incoming;
+        match route(op, &payload) {
+            Ok(work) => {
+                if let Err(Full(job)) = self.verify.try_send(Job { work, reply }) {
+                    job.reply.problem(busy());
+                }
+            }
+            Err(problem) => reply.problem(problem),
+        }
+    }
+}
+
+/// What a full queue answers.
+pub fn busy() -> Problem {
+    Problem::new(Kind::Busy, "the broker is busy; send the same request again in a moment")
+}
+
+fn route(op: Op, payload: &[u8]) -> Result<Work, Problem> {
+    match op {
+        Op::Register => Ok(Work::Register(wire::decode(payload)?)),
+        Op::Admin(op) => Ok(Work::Admin(op, wire::decode(payload)?)),
+        Op::Peer(None, _) => Err(Problem::new(Kind::NotForMe, "the subject does not name the peer that asks")),
+        Op::Peer(Some(sender), op) => peer_work(sender, op, payload),
+    }
+}
+
+fn peer_work(sender: PeerId, op: BrokerOp, payload: &[u8]) -> Result<Work, Problem> {
+    let (work, signer) = match op {
+        BrokerOp::Buy => {
+            let buy: netpay_protocol::messages::Buy = wire::decode(payload)?;
+            let signer = buy.buy.content.payer;
+            (Work::Buy(Box::new(buy)), signer)
+        }
+        BrokerOp::Redeem => {
+            let redeem: netpay_protocol::messages::Redeem = wire::decode(payload)?;
+            let batch = &redeem.batch.content;
+            if batch.claims.is_empty() {
+                return Err(Problem::new(Kind::Malformed, "a batch has at least one claim"));
+            }
+            if batch.steps() > MAX_STEPS_PER_BATCH {
+                let text = format!(
+                    "the batch asks for {} hash steps, the most is {MAX_STEPS_PER_BATCH}; split it",
+                    batch.steps()
+                );
+                return Err(Problem::new(Kind::TooLarge, text));
+            }
+            let signer = batch.payee;
+            (Work::Redeem(Box::new(redeem)), signer)
+        }
+        BrokerOp::Balance | BrokerOp::Statement => {
+            let ask: netpay_protocol::messages::Ask = wire::decode(payload)?;
+            let signer = ask.query.content.peer;
+            (Work::Ask(Box::new(ask)), signer)
+        }
+        BrokerOp::Keys => (Work::Keys, sender),
+        BrokerOp::Notices => (Work::Notices, sender),
+    };
+    if signer == sender {
+        Ok(work)
+    } else {
+        Err(Problem::new(Kind::NotForMe, "the subject names another peer than the one that signed"))
+    }
+}
+
+/// Whether a signed thing names this broker.
+pub fn check_broker<L: Layout>(
+    named: netpay_protocol::ids::BrokerId,
+    ours: netpay_protocol::ids::BrokerId,
+) -> Result<(), Problem> {
+    if named == ours {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::NotForMe, format!("the {} is for broker {named}, this is {ours}", L::WHAT)))
+    }
+}

@@ -1,0 +1,120 @@
+//! The single writer. Everything waiting is decided against the running state, committed by one write, then answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use netpay_ledger::record::Record;
+use netpay_ledger::rejection::Rejection;
+use netpay_ledger::{Command, Decision, Facts, WorkingSet, apply, decide, load};
+use netpay_protocol::amounts::Units;
+use netpay_protocol::redemption::{Head, Line};
+
+use super::runtime::Handler;
+use crate::ports::{Journal, Observe, State, fail_stop, now_ms};
+
+/// Commands decided together, at most. Bounds the memory and the latency of one group.
+const MAX_GROUP: usize = 256;
+
+/// A command, and what to do with its outcome.
+pub struct Order {
+    /// The command.
+    pub command: Command,
+    /// Called after the commit of its group, on the writer's thread: it must be quick.
+    pub answer: Box<dyn FnOnce(Settled) + Send>,
+}
+
+/// How a command ended.
+pub struct Settled {
+    /// What came of it.
+    pub outcome: Result<Outcome, Rejection>,
+    /// The ledger's head after its group.
+    pub head: Head,
+    /// The signer's balance after its group, if the signer has an account.
+    pub balance: Option<Units>,
+}
+
+/// What comes of a command that is not rejected.
+pub enum Outcome {
+    /// Recorded now.
+    Recorded(Record),
+    /// Recorded before, at this position (perhaps by the same group).
+    Repeated(u64),
+    /// A batch with nothing to record.
+    Unchanged(Vec<Line>),
+}
+
+/// See the module.
+pub struct LedgerActor {
+    state: Arc<dyn State>,
+    journal: Box<dyn Journal>,
+    observe: Arc<dyn Observe>,
+    incarnation: u64,
+    waiting: Vec<Order>,
+}
+
+impl LedgerActor {
+    /// The one writer of this journal.
+    pub fn new(state: Arc<dyn State>, journal: Box<dyn Journal>, observe: Arc<dyn Observe>, incarnation: u64) -> Self {
+        Self { state, journal, observe, incarnation, waiting: Vec::new() }
+    }
+
+    fn commit_group(&mut self) {
+        let since = Instant::now();
+        let (commands, answers): (Vec<_>, Vec<_>) =
+            self.waiting.drain(..).map(|order| (order.command, order.answer)).unzip();
+        let signers: Vec<_> = commands.iter().map(|command| command.request.signer).collect();
+        let mut ws = load::for_commands(&&*self.state, &commands)
+            .unwrap_or_else(|error| fail_stop("the ledger cannot be read", &error));
+        let facts = Facts { now_ms: now_ms(), incarnation: self.incarnation };
+        let mut records = Vec::new();
+        let outcomes: Vec<_> =
+            commands.into_iter().map(|command| decide_one(&mut ws, &facts, command, &mut records)).collect();
+        if !records.is_empty() {
+            // Nothing is retried and nothing is answered after an error: see `Journal`.
+            self.journal.commit(&records, &ws).unwrap_or_else(|error| fail_stop("commit failed", &error));
+            self.observe.committed(&ws.totals, records.len(), since.elapsed());
+        }
+        for ((outcome, answer), signer) in outcomes.into_iter().zip(answers).zip(signers) {
+            let known = ws.accounts.is_loaded(&signer);
+            let balance = known.then(|| ws.accounts.get(&signer).map_or(Units::ZERO, |row| row.balance));
+            answer(Settled { outcome, head: ws.totals.head, balance });
+        }
+    }
+}
+
+fn decide_one(
+    ws: &mut WorkingSet,
+    facts: &Facts,
+    command: Command,
+    records: &mut Vec<Record>,
+) -> Result<Outcome, Rejection> {
+    let request = command.request;
+    match decide(ws, facts, command)? {
+        Decision::Record(events) => {
+            let record = Record {
+                position: ws.totals.head.position + 1,
+                recorded_at_ms: facts.now_ms,
+                incarnation: facts.incarnation,
+                prev_hash: ws.totals.head.hash,
+                request: Some(request),
+                events,
+            };
+            apply::record(ws, &record);
+            records.push(record.clone());
+            Ok(Outcome::Recorded(record))
+        }
+        Decision::Repeated { position } => Ok(Outcome::Repeated(position)),
+        Decision::Unchanged(lines) => Ok(Outcome::Unchanged(lines)),
+    }
+}
+
+impl Handler for LedgerActor {
+    type Message = Order;
+
+    fn handle(&mut self, order: Order, waiting: usize) {
+        self.waiting.push(order);
+        if waiting == 0 || self.waiting.len() >= MAX_GROUP {
+            self.commit_group();
+        }
+    }
+}

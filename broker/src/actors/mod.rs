@@ -1,0 +1,17 @@
+//! The broker's actors. A graph without cycles:
+//!
+//! ```text
+//! bus ──> GatewayActor ──> VerifyActor (pool) ──> LedgerActor ──> journal
+//! bus ──> IndexActor           timer ──> ScanActor
+//! ```
+//!
+//! Each waits on a queue with a bound; who finds it full is answered *busy*. Actors are [`runtime::Handler`]s over plain
+//! data: `runtime` alone knows which library runs them.
+
+pub mod gateway;
+pub mod index;
+pub mod ledger;
+pub mod runtime;
+pub mod scan;
+pub mod verify;
+pub mod views;

@@ -1,0 +1,117 @@
+//! Operators' orders: signed by a key that the configuration lists, alive, for this broker, on their own subject.
+
+use std::sync::Arc;
+
+use netpay_ledger::command::{Action, Command, DebtKey, Request};
+use netpay_protocol::admin::{Admin, Order as Said};
+use netpay_protocol::ids::{Digest, Kid, PeerId};
+use netpay_protocol::keys::PublicKey;
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::limits::{MAX_REASON_BYTES, MAX_REFERENCE_BYTES, MAX_REQUEST_LIFE_MS};
+use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::query::Answer;
+use netpay_protocol::wire;
+
+use super::{Desk, rejected};
+use crate::actors::gateway::check_broker;
+use crate::actors::ledger::{Order, Settled};
+use crate::actors::views;
+use crate::keys::operator_id;
+use crate::ports::{Reply, now_ms};
+
+pub(super) fn serve(desk: &Arc<Desk>, op: &str, admin: Signed<Admin>, reply: Reply) {
+    let digest = admin.content.digest();
+    let (said, key) = match check(desk, op, &admin) {
+        Ok(checked) => checked,
+        Err(problem) => return reply.problem(problem),
+    };
+    let Some((action, about)) = action(&said, admin.clone()) else {
+        return reply.result(read(desk, &said, digest));
+    };
+    let request = Request { signer: operator_id(&key), id: admin.content.request, digest };
+    let at = Arc::clone(desk);
+    let answer = move |settled: Settled| match settled.outcome {
+        Err(rejection) => reply.problem(rejected(&rejection)),
+        Ok(_) => {
+            let view = at.account_view(about).ok_or_else(|| not_found("account"));
+            reply.result(view.map(|view| at.keys.answer(digest, now_ms(), &view)));
+        }
+    };
+    if let Err(problem) = desk.order(Order { command: Command { request, action }, answer: Box::new(answer) }) {
+        tracing::debug!("order not taken: {problem}");
+    }
+}
+
+fn check(desk: &Desk, op: &str, admin: &Signed<Admin>) -> Result<(Said, PublicKey), Problem> {
+    let content = &admin.content;
+    check_broker::<Admin>(content.broker, desk.broker())?;
+    let refuse = |text: &str| Problem::new(Kind::BadSignature, text);
+    let key = desk.operators.iter().find(|key| Kid::of(key) == content.kid);
+    let key =
+        *key.ok_or_else(|| refuse("not an operator of this broker; its configuration lists the operators' keys"))?;
+    admin.verify(&key).map_err(|_| refuse("the order is not signed by the operator it names"))?;
+    let now_ms = now_ms();
+    if now_ms > content.valid_until_ms || content.valid_until_ms - now_ms > MAX_REQUEST_LIFE_MS {
+        let text = "the order's time is over, or longer than 24 hours; sign a new one (are the clocks right?)";
+        return Err(Problem::new(Kind::RequestExpired, text));
+    }
+    let said: Said = wire::decode(&content.order).map_err(|error| Problem::new(Kind::Malformed, error.to_string()))?;
+    if said.op() != op {
+        return Err(Problem::new(Kind::NotForMe, "the order is another than its subject says"));
+    }
+    if !texts_fit(&said) {
+        let text = format!("a reference has 1 to {MAX_REFERENCE_BYTES} bytes, a reason at most {MAX_REASON_BYTES}");
+        return Err(Problem::new(Kind::TooLarge, text));
+    }
+    Ok((said, key))
+}
+
+/// The command of an order that changes something, and the account that its answer shows.
+fn action(said: &Said, admin: Signed<Admin>) -> Option<(Action, PeerId)> {
+    let order = Box::new(admin);
+    Some(match said.clone() {
+        Said::Credit { peer, amount, reference } => (Action::CreditFunds { order, peer, amount, reference }, peer),
+        Said::Suspend { peer, .. } => (Action::SuspendAccount { order, peer }, peer),
+        Said::Reinstate { peer, .. } => (Action::ReinstateAccount { order, peer }, peer),
+        Said::SettleDebt { debtor, creditor, ecoin } => {
+            (Action::SettleDebt { order, debt: DebtKey { debtor, creditor, ecoin } }, debtor)
+        }
+        Said::ListAccounts { .. }
+        | Said::ShowAccount { .. }
+        | Said::ShowEcoin { .. }
+        | Said::ListDoubleSpends { .. } => return None,
+    })
+}
+
+fn read(desk: &Desk, said: &Said, about: Digest) -> Result<Signed<Answer>, Problem> {
+    let state = &*desk.state;
+    let now = now_ms();
+    match said {
+        Said::ListAccounts { after } => Ok(desk.keys.answer(about, now, &desk.read(views::accounts(state, *after)))),
+        Said::ShowAccount { peer } => {
+            let view = desk.account_view(*peer).ok_or_else(|| not_found("account"))?;
+            Ok(desk.keys.answer(about, now, &view))
+        }
+        Said::ShowEcoin { ecoin } => {
+            let view = desk.read(views::ecoin(state, *ecoin)).ok_or_else(|| not_found("e-coin"))?;
+            Ok(desk.keys.answer(about, now, &view))
+        }
+        Said::ListDoubleSpends { after } => {
+            Ok(desk.keys.answer(about, now, &desk.read(views::double_spends(state, *after))))
+        }
+        other => Err(Problem::new(Kind::Malformed, format!("{} changes something", other.op()))),
+    }
+}
+
+fn not_found(what: &str) -> Problem {
+    Problem::new(Kind::NotFound, format!("no such {what}"))
+}
+
+/// Whether an order's texts are within their limits.
+fn texts_fit(said: &Said) -> bool {
+    match said {
+        Said::Credit { reference, .. } => (1..=MAX_REFERENCE_BYTES).contains(&reference.len()),
+        Said::Suspend { reason, .. } | Said::Reinstate { reason, .. } => reason.len() <= MAX_REASON_BYTES,
+        _ => true,
+    }
+}

@@ -1,0 +1,56 @@
+//! What a peer asks of its own account.
+
+use netpay_ledger::rows::{AccountRow, RequestRow};
+use netpay_protocol::ids::RequestId;
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::messages::Ask;
+use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::query::{Answer, Query, Question};
+use netpay_protocol::redemption::Statement;
+
+use super::{Desk, Signer, account_view};
+use crate::actors::gateway::check_broker;
+use crate::ports::{Reply, now_ms};
+
+pub(super) fn serve(desk: &Desk, ask: &Ask, reply: Reply) {
+    match check(desk, ask) {
+        Err(problem) => reply.problem(problem),
+        Ok(signer) => match ask.query.content.question {
+            Question::Balance => reply.message(&balance(desk, &ask.query.content, &signer)),
+            Question::Statement(request) => reply.result(statement(desk, &ask.query.content, request)),
+        },
+    }
+}
+
+fn check(desk: &Desk, ask: &Ask) -> Result<Signer, Problem> {
+    let query = &ask.query.content;
+    check_broker::<Query>(query.broker, desk.broker())?;
+    let signer = desk.signer(query.peer, &ask.query, ask.register.clone())?;
+    let now_ms = now_ms();
+    if now_ms > query.valid_until_ms {
+        let text = format!("the question was valid until {} ms, it is {now_ms} ms", query.valid_until_ms);
+        return Err(Problem::new(Kind::RequestExpired, text));
+    }
+    let position = desk.totals().head.position;
+    if query.min_position > position {
+        let text = format!("this node has reached position {position}, not yet {}", query.min_position);
+        return Err(Problem::new(Kind::Unavailable, text));
+    }
+    Ok(signer)
+}
+
+fn balance(desk: &Desk, query: &Query, _: &Signer) -> Signed<Answer> {
+    let row: AccountRow = desk.row(&query.peer).unwrap_or_default();
+    let view = account_view(query.peer, &row, &desk.totals());
+    desk.keys.answer(query.digest(), now_ms(), &view)
+}
+
+fn statement(desk: &Desk, query: &Query, request: RequestId) -> Result<Signed<Statement>, Problem> {
+    let row: Option<RequestRow> = desk.row(&(query.peer, request));
+    let record = row.and_then(|row| desk.record(row.position));
+    let nothing = || {
+        let text = "no statement is kept for this batch (it changed nothing, or never came); send the batch again";
+        Problem::new(Kind::NotFound, text)
+    };
+    desk.statement_of(&record.ok_or_else(nothing)?, query.peer).map_err(|_| nothing())
+}

@@ -1,0 +1,249 @@
+//! Checking, in parallel and without state of its own: signatures, hashes, and what was fixed when an e-coin was sold.
+//! Reads are answered from here; money commands go on to the writer, who checks again whatever may have changed.
+
+mod admin;
+mod ask;
+mod buy;
+mod redeem;
+
+use std::sync::Arc;
+
+use netpay_ledger::command::{OpenAccount, Request};
+use netpay_ledger::load;
+use netpay_ledger::record::Record;
+use netpay_ledger::rejection::Rejection;
+use netpay_ledger::rows::{AccountRow, RequestRow, Row as _, SuspendedRow, Table, Totals};
+use netpay_protocol::admin::{AccountView, Admin};
+use netpay_protocol::ids::{BrokerId, PeerId};
+use netpay_protocol::keys::PublicKey;
+use netpay_protocol::layout::{Layout, Signed};
+use netpay_protocol::limits::{DAY_MS, MAX_REVOKED};
+use netpay_protocol::messages;
+use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::register::Register;
+use netpay_protocol::revocation::RevocationList;
+
+use super::gateway::busy;
+use super::ledger::Order;
+use super::runtime::{Address, Full, Handler};
+use crate::config::Policy;
+use crate::keys::BrokerKeys;
+use crate::ports::state::StateError;
+use crate::ports::{Reply, State, fail_stop, now_ms};
+
+/// One decoded request with its way back.
+pub struct Job {
+    /// The request.
+    pub work: Work,
+    /// The way back.
+    pub reply: Reply,
+}
+
+/// A request within its limits, of which nothing else is known yet.
+pub enum Work {
+    /// Open an account.
+    Register(Signed<Register>),
+    /// Buy e-coins.
+    Buy(Box<messages::Buy>),
+    /// Redeem a batch.
+    Redeem(Box<messages::Redeem>),
+    /// One's own account or statement.
+    Ask(Box<messages::Ask>),
+    /// The key list.
+    Keys,
+    /// The revocation list.
+    Notices,
+    /// An operator's order, with the subject's last token.
+    Admin(String, Signed<Admin>),
+}
+
+/// What every member of the pool shares.
+pub struct Desk {
+    /// The keys.
+    pub keys: BrokerKeys,
+    /// What is committed.
+    pub state: Arc<dyn State>,
+    /// The writer.
+    pub ledger: Address<Order>,
+    /// What may be bought.
+    pub policy: Policy,
+    /// Who may give orders.
+    pub operators: Vec<PublicKey>,
+    /// Which life of the broker this is.
+    pub incarnation: u64,
+}
+
+/// A member of the pool.
+pub struct VerifyActor {
+    /// The shared desk.
+    pub desk: Arc<Desk>,
+}
+
+impl Handler for VerifyActor {
+    type Message = Job;
+
+    fn handle(&mut self, job: Job, _: usize) {
+        let Job { work, reply } = job;
+        let desk = &self.desk;
+        match work {
+            Work::Register(register) => reply.result(desk.register(&register)),
+            Work::Buy(buy) => buy::serve(desk, *buy, reply),
+            Work::Redeem(redeem) => redeem::serve(desk, *redeem, reply),
+            Work::Ask(ask) => ask::serve(desk, &ask, reply),
+            Work::Keys => reply.message(&desk.keys.list),
+            Work::Notices => reply.message(&desk.revocations()),
+            Work::Admin(op, admin) => admin::serve(desk, &op, admin, reply),
+        }
+    }
+}
+
+impl Desk {
+    fn broker(&self) -> BrokerId {
+        self.keys.broker
+    }
+
+    /// Damage ends the process: see `fail_stop`.
+    fn read<T>(&self, result: Result<T, StateError>) -> T {
+        result.unwrap_or_else(|error| fail_stop("the ledger cannot be read", &error))
+    }
+
+    fn row<R: netpay_ledger::rows::Row>(&self, key: &R::Key) -> Option<R> {
+        self.read(load::row(&&*self.state, key))
+    }
+
+    fn totals(&self) -> Totals {
+        self.row::<Totals>(&()).unwrap_or_default()
+    }
+
+    fn record(&self, position: u64) -> Option<Record> {
+        self.read(load::record(&&*self.state, position))
+    }
+
+    /// The outcome of these very bytes, if they came before. Other bytes under the same id are refused.
+    fn outcome_of(&self, request: &Request) -> Result<Option<Record>, Problem> {
+        match self.row::<RequestRow>(&(request.signer, request.id)) {
+            None => Ok(None),
+            Some(row) if row.digest == request.digest => Ok(self.record(row.position)),
+            Some(_) => Err(rejected(&Rejection::RequestIdReused)),
+        }
+    }
+
+    /// Nothing about it goes into the ledger: the peer sends it again with its first money command.
+    fn register(&self, register: &Signed<Register>) -> Result<messages::Account, Problem> {
+        let peer = register.check(self.broker()).map_err(|why| Problem::new(Kind::BadSignature, why.to_string()))?;
+        Ok(messages::Account { peer, keys: self.keys.list.clone() })
+    }
+
+    /// Verifies what a peer signed, with its account's key, or with the registration that opens the account.
+    fn signer<L: Layout>(
+        &self,
+        peer: PeerId,
+        signed: &Signed<L>,
+        register: Option<Signed<Register>>,
+    ) -> Result<Signer, Problem> {
+        let account = self.row::<AccountRow>(&peer).unwrap_or_default();
+        let opening = match (&account.opened, register) {
+            (None, Some(register)) => {
+                let opening = OpenAccount::check(register, self.broker(), now_ms())
+                    .map_err(|why| Problem::new(Kind::BadSignature, why.to_string()))?;
+                Some(opening).filter(|opening| opening.peer() == peer)
+            }
+            _ => None,
+        };
+        let opened = account.opened.as_ref().map(|opened| &opened.register);
+        let register = opened.or_else(|| opening.as_ref().map(OpenAccount::register));
+        let Some(register) = register.cloned() else {
+            return Err(rejected(&Rejection::AccountUnknown));
+        };
+        let key = register.content.signing_key;
+        signed.verify(&key).map_err(|_| {
+            Problem::new(Kind::BadSignature, format!("the {} is not signed by the key of account {peer}", L::WHAT))
+        })?;
+        Ok(Signer { account, opening, register, key })
+    }
+
+    /// Who is suspended now, freshly signed. Its number is its time, so that it rises over restarts.
+    pub fn revocations(&self) -> Signed<RevocationList> {
+        let now_ms = now_ms();
+        let (from, to) = (SuspendedRow::key(&PeerId([0; 16])), SuspendedRow::key(&PeerId([0xff; 16])));
+        let most = usize::try_from(MAX_REVOKED).unwrap_or(usize::MAX);
+        let rows = self.read(self.state.range(Table::Suspended, &from, &to, most.saturating_add(1)));
+        if rows.len() > most {
+            tracing::error!("more than {most} accounts are suspended; the revocation list leaves out the rest");
+        }
+        let peers = rows.into_iter().take(most).filter_map(|(key, value)| {
+            let row: SuspendedRow = minicbor::decode(&value).ok()?;
+            Some((PeerId(key.try_into().ok()?), row.since_ms))
+        });
+        self.keys.sign_notice(RevocationList {
+            broker: self.broker(),
+            kid: self.keys.notice_kid(),
+            incarnation: self.incarnation,
+            seq: now_ms,
+            issued_at_ms: now_ms,
+            next_at_ms: now_ms + DAY_MS,
+            peers: peers.collect(),
+        })
+    }
+
+    /// Passes a command to the writer.
+    fn order(&self, order: Order) -> Result<(), Problem> {
+        self.ledger.try_send(order).map_err(|Full(_)| busy())
+    }
+
+    fn account_view(&self, peer: PeerId) -> Option<AccountView> {
+        let row: AccountRow = self.row(&peer)?;
+        Some(account_view(peer, &row, &self.totals()))
+    }
+}
+
+/// An account as its holder and the operator see it.
+pub fn account_view(peer: PeerId, row: &AccountRow, totals: &Totals) -> AccountView {
+    AccountView {
+        peer,
+        balance: row.balance,
+        debt: row.debt,
+        opened_at_ms: row.opened.as_ref().map(|opened| opened.at_ms),
+        suspended_at_ms: row.suspended_at_ms,
+        last_redeem_until_ms: row.last_redeem_until_ms,
+        head: totals.head,
+    }
+}
+
+/// Whose signature was verified, and with which key.
+struct Signer {
+    account: AccountRow,
+    opening: Option<OpenAccount>,
+    register: Signed<Register>,
+    key: PublicKey,
+}
+
+/// A rejection as it travels.
+fn rejected(rejection: &Rejection) -> Problem {
+    let kind = match rejection {
+        Rejection::RequestIdReused => Kind::RequestIdReused,
+        Rejection::RequestExpired { .. } => Kind::RequestExpired,
+        Rejection::ValidityTooLong | Rejection::AmountOutOfRange | Rejection::PriceAboveLimit { .. } => Kind::Policy,
+        Rejection::StaleFacts => Kind::Unavailable,
+        Rejection::AccountUnknown | Rejection::DebtUnknown => Kind::NotFound,
+        Rejection::NotTheAccountsKey => Kind::BadSignature,
+        Rejection::Suspended => Kind::Suspended,
+        Rejection::InDebt { .. } => Kind::InDebt,
+        Rejection::InsufficientFunds { .. } => Kind::InsufficientFunds,
+        Rejection::AlreadySuspended
+        | Rejection::NotSuspended
+        | Rejection::ReferenceReused
+        | Rejection::SettlementTooEarly { .. }
+        | Rejection::NothingToPay => Kind::Conflict,
+        Rejection::InvariantWouldBreak(invariant) => {
+            tracing::error!("a command was refused because it would break {invariant}");
+            Kind::Unavailable
+        }
+    };
+    Problem::new(kind, rejection.to_string())
+}
+
+/// What is answered when a command turned out to have been recorded before: its outcome is read when it comes again.
+fn again() -> Problem {
+    Problem::new(Kind::Unavailable, "recorded before; send the same request again to read its outcome")
+}

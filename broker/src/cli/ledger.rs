@@ -1,0 +1,182 @@
+//! `netpay-broker ledger audit | rebuild`: replaying the log.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, Subcommand};
+use netpay_ledger::event::Event;
+use netpay_ledger::record::Record;
+use netpay_ledger::scan::Findings;
+use netpay_ledger::{apply, load};
+use netpay_protocol::key_list::{BrokerKeys, Purpose};
+use netpay_protocol::redemption::Head;
+use serde_json::json;
+
+use super::{Said, Where};
+use crate::config::Config;
+use crate::ports::{State, state};
+use crate::store::Store;
+
+/// Records applied together.
+const GROUP: usize = 500;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Ledger {
+    /// Replay the log beside the ledger and compare: hash chain, signatures, invariants, every row.
+    Audit(Where),
+    /// Rebuild every row from the log, and compare (or replace) what is there. The broker must be stopped.
+    Rebuild(Rebuild),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Rebuild {
+    /// Put the rebuilt ledger in the old one's place; the old one is kept beside it.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    at: Where,
+}
+
+impl Ledger {
+    pub(super) fn run(self) -> anyhow::Result<Said> {
+        match self {
+            Self::Audit(at) => audit(&at.load()?),
+            Self::Rebuild(Rebuild { replace, at }) => rebuild(&at.load()?, replace),
+        }
+    }
+}
+
+/// Removes a scratch ledger, also when an error ends the command.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn audit(config: &Config) -> anyhow::Result<Said> {
+    let store = Store::open_read_only(&config.ledger())?;
+    let keys = config.keys().read_list(config.broker)?.verify(config.broker)?;
+    let there = state::scan(&store)?;
+    let scratch = Scratch(config.dir.join(format!("ledger.audit-{}", std::process::id())));
+    let (copy, replayed) = replay(&store, &scratch.0, there.totals.head, |record| check_evidence(record, &keys))?;
+    let again = state::scan(&copy)?;
+    drop(copy);
+    let mut broken = there.broken.clone();
+    if replayed != there.totals.head {
+        broken.push(format!(
+            "the log ends at position {}, the rows say {}",
+            replayed.position, there.totals.head.position
+        ));
+    }
+    if again.digest != there.digest {
+        broken.push("the rows are not what the log leads to".into());
+    }
+    Ok(report("audit", &there, &broken))
+}
+
+fn rebuild(config: &Config, replace: bool) -> anyhow::Result<Said> {
+    let path = config.ledger();
+    let store = Store::open(&path)?;
+    let there = state::scan(&store)?;
+    let scratch = Scratch(config.dir.join("ledger.rebuilt"));
+    let _ = std::fs::remove_dir_all(&scratch.0);
+    let (copy, _) = replay(&store, &scratch.0, there.totals.head, |_| Ok(()))?;
+    let again = state::scan(&copy)?;
+    drop((copy, store));
+    let same = again.digest == there.digest;
+    let broken = if same || replace { vec![] } else { vec!["the rows are not what the log leads to".to_owned()] };
+    if replace {
+        let old = config.dir.join(format!("ledger.old-{}", crate::ports::now_ms()));
+        std::fs::rename(&path, &old)?;
+        std::fs::rename(&scratch.0, &path)?;
+    }
+    let mut said = report("rebuild", &again, &broken);
+    if let Some(object) = said.json.as_object_mut() {
+        object.insert("same".into(), same.into());
+        object.insert("replaced".into(), replace.into());
+    }
+    Ok(said)
+}
+
+/// Replays the log up to `until` into a new ledger. Whatever a running broker adds meanwhile is left alone.
+fn replay(
+    from: &Store,
+    into: &Path,
+    until: Head,
+    check: impl Fn(&Record) -> anyhow::Result<()>,
+) -> anyhow::Result<(Store, Head)> {
+    let copy = Store::create(into)?;
+    let mut head = Head::default();
+    let mut group = Vec::new();
+    let mut shown = std::time::Instant::now();
+    from.each_record(1, &mut |position, bytes| {
+        if position > until.position {
+            return Ok(());
+        }
+        let (record, next) = Record::read(bytes, head)?;
+        ensure!(record.position == position, "record {} lies at position {position}", record.position);
+        check(&record).with_context(|| format!("record {position}"))?;
+        head = next;
+        group.push(record);
+        if group.len() >= GROUP {
+            write(&copy, &mut group)?;
+            if shown.elapsed().as_secs() >= 2 {
+                shown = std::time::Instant::now();
+                eprintln!("replayed {position} of {} records", until.position);
+            }
+        }
+        Ok(())
+    })?;
+    write(&copy, &mut group)?;
+    Ok((copy, head))
+}
+
+fn write(copy: &Store, group: &mut Vec<Record>) -> anyhow::Result<()> {
+    let state: &dyn State = copy;
+    let mut ws = load::for_records(&state, group.iter())?;
+    for record in group.iter() {
+        apply::record(&mut ws, record);
+    }
+    copy.write(group, &ws.changes())?;
+    group.clear();
+    Ok(())
+}
+
+/// What an event claims about others carries their signatures: touchstones the broker's, purchases the payer's.
+fn check_evidence(record: &Record, keys: &BrokerKeys) -> anyhow::Result<()> {
+    for event in &record.events {
+        if let Event::EcoinsIssued { order, touchstones, .. } = event {
+            for touchstone in touchstones {
+                let t = &touchstone.content;
+                let key = keys.find(t.kid, Purpose::Touchstone, t.issued_at_ms);
+                touchstone.verify(&key.context("a touchstone is signed by a key that is not the broker's")?)?;
+                order.verify(&t.payer_key).context("a purchase is not signed by its payer")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn report(what: &str, findings: &Findings, broken: &[String]) -> Said {
+    let ok = broken.is_empty();
+    let Findings { digest, totals, imbalance, escrow_gap, .. } = findings;
+    let json = json!({
+        "ok": ok,
+        "position": totals.head.position,
+        "head": totals.head.hash.to_string(),
+        "digest": digest.to_string(),
+        "imbalance_units": i64::try_from(*imbalance).unwrap_or(i64::MAX),
+        "escrow_gap_units": i64::try_from(*escrow_gap).unwrap_or(i64::MAX),
+        "escrow_units": totals.escrow.0,
+        "balances_units": totals.peers.0,
+        "broken": broken,
+    });
+    let verdict = if ok { "passed".to_owned() } else { format!("FAILED\n  {}", broken.join("\n  ")) };
+    let text = format!(
+        "{what}: {verdict}\nposition {}, head {}\nstate digest {digest}\n{} units in accounts, {} in escrow, imbalance {imbalance}",
+        totals.head.position, totals.head.hash, totals.peers, totals.escrow
+    );
+    Said { json, text, code: if ok { 0 } else { 7 } }
+}

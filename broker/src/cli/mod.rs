@@ -1,0 +1,152 @@
+//! The command line: one file per group of commands. Results on stdout, everything else on stderr.
+
+mod account;
+mod doublespend;
+mod ecoin;
+mod init;
+mod ledger;
+mod reach;
+mod views;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use netpay_protocol::problem::{Kind, Problem};
+
+use crate::actors::runtime;
+use crate::bus::admin::NotRunning;
+use crate::config::Config;
+use crate::node;
+use crate::store::OpenError;
+
+/// P2P-NetPay's broker: sells e-coins, redeems them, keeps the ledger; also the Central Indexing Server.
+#[derive(Parser, Debug)]
+#[command(
+    name = "netpay-broker",
+    version,
+    after_help = "\
+Examples:
+  netpay-broker init --dir broker
+  netpay-broker serve --config broker
+  netpay-broker account credit 6f…c2 500 --reference 'bank transfer 4711' --config broker
+  netpay-broker ledger audit --config broker
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 declined by policy, 5 insufficient funds,
+6 broker or NATS unreachable, 7 verification failed, 8 suspended or double spend, 75 try later"
+)]
+pub struct Arguments {
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make a new broker (or index): keys, configuration, an empty ledger. Never overwrites one.
+    Init(init::Init),
+    /// Serve until SIGTERM.
+    Serve(Where),
+    /// Accounts: list, show, credit, suspend, reinstate, settle-debt.
+    #[command(subcommand)]
+    Account(account::Account),
+    /// E-coins: show.
+    #[command(subcommand)]
+    Ecoin(ecoin::Ecoin),
+    /// The ledger's directory: audit, rebuild.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Double spends: list.
+    #[command(subcommand)]
+    Doublespend(doublespend::Doublespend),
+}
+
+/// Which broker.
+#[derive(Args, Debug)]
+struct Where {
+    /// The broker's directory, or its broker.toml.
+    #[arg(long, value_name = "FILE", env = "NETPAY_CONFIG", default_value = "broker.toml")]
+    config: PathBuf,
+}
+
+impl Where {
+    fn load(&self) -> anyhow::Result<Config> {
+        Config::load(&self.config)
+    }
+}
+
+/// What a command has to say: for programs, and for people.
+struct Said {
+    json: serde_json::Value,
+    text: String,
+    /// The exit code, if not 0 (a check that found something).
+    code: u8,
+}
+
+impl Said {
+    fn new(json: serde_json::Value, text: impl Into<String>) -> Self {
+        Self { json, text: text.into(), code: 0 }
+    }
+}
+
+/// Something was looked for that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotFound(String);
+
+/// Runs one command.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let json = arguments.json;
+    let result = runtime::run(async move {
+        match arguments.command {
+            Command::Init(command) => command.run().map(Some),
+            Command::Serve(at) => node::serve(at.load()?, json).await.map(|()| None),
+            Command::Account(command) => command.run().await.map(Some),
+            Command::Ecoin(command) => command.run().await.map(Some),
+            Command::Ledger(command) => command.run().map(Some),
+            Command::Doublespend(command) => command.run().await.map(Some),
+        }
+    });
+    match result {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(said)) => {
+            if json {
+                println!("{}", said.json);
+            } else {
+                println!("{}", said.text.trim_end());
+            }
+            ExitCode::from(said.code)
+        }
+        Err(error) => {
+            let code = exit_code(&error);
+            if json {
+                println!("{}", serde_json::json!({ "error": format!("{error:#}"), "code": code }));
+            }
+            eprintln!("netpay-broker: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        return match problem.kind {
+            Kind::NotFound => 3,
+            Kind::Policy => 4,
+            Kind::InsufficientFunds => 5,
+            Kind::BadSignature => 7,
+            Kind::Suspended | Kind::InDebt => 8,
+            Kind::Busy | Kind::Unavailable => 75,
+            _ => 1,
+        };
+    }
+    if error.is::<NotFound>() || matches!(error.downcast_ref(), Some(OpenError::Missing(_))) {
+        return 3;
+    }
+    if error.is::<NotRunning>() || error.chain().any(|cause| cause.is::<async_nats::ConnectError>()) {
+        return 6;
+    }
+    1
+}

@@ -1,0 +1,224 @@
+//! The broker's key files, and signing with them.
+//!
+//! Every file is 0600, or the program refuses to start: these keys are the broker's word and its customers' money.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use netpay_protocol::chain::ChainMaster;
+use netpay_protocol::ids::{BrokerId, Digest, Kid, from_hex, to_hex};
+use netpay_protocol::key_list::{KeyList, ListedKey, Purpose, SignedKeyList};
+use netpay_protocol::keys::{PublicKey, SigningKey};
+use netpay_protocol::layout::{Layout, Signed};
+use netpay_protocol::limits::{DAY_MS, MAX_KEY_LIST_LIFE_MS};
+use netpay_protocol::query::Answer;
+use netpay_protocol::wire;
+use zeroize::Zeroizing;
+
+/// The epoch of the chain master key.
+pub const EPOCH: u32 = 1;
+
+/// The operating system's randomness.
+pub fn rng() -> impl rand_core::CryptoRng {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// The keys a serving broker holds. The root key is not among them: it only signs key lists.
+pub struct BrokerKeys {
+    /// Who we are.
+    pub broker: BrokerId,
+    /// The list that peers get.
+    pub list: SignedKeyList,
+    touchstone: SigningKey,
+    statement: SigningKey,
+    notice: SigningKey,
+    /// Seeds of all chains are derived from it.
+    pub master: ChainMaster,
+}
+
+/// The folder of key files.
+#[derive(Clone, Debug)]
+pub struct KeyFolder(pub PathBuf);
+
+impl KeyFolder {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.key"))
+    }
+
+    /// Draws a key and writes it. Never overwrites.
+    pub fn create(&self, name: &str) -> anyhow::Result<SigningKey> {
+        let key = SigningKey::generate(&mut rng());
+        self.write(name, &key.seed())?;
+        Ok(key)
+    }
+
+    /// Draws the chain master key and writes it. Never overwrites.
+    pub fn create_master(&self) -> anyhow::Result<()> {
+        self.write(&master_name(), &SigningKey::generate(&mut rng()).seed())
+    }
+
+    fn write(&self, name: &str, seed: &Zeroizing<[u8; 32]>) -> anyhow::Result<()> {
+        let path = self.path(name);
+        let text = Zeroizing::new(to_hex(seed.as_slice()));
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot create key file {}", path.display()))?;
+        writeln!(file, "{}", text.as_str())?;
+        file.sync_all()?;
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<Zeroizing<[u8; 32]>> {
+        let path = self.path(name);
+        let found = fs::metadata(&path).with_context(|| format!("cannot read key file {}", path.display()))?;
+        let mode = found.permissions().mode() & 0o777;
+        ensure!(
+            mode & 0o077 == 0,
+            "key file {} is readable by others (mode {mode:o}); make it private: chmod 600 {}",
+            path.display(),
+            path.display()
+        );
+        let text = Zeroizing::new(fs::read_to_string(&path)?);
+        match from_hex::<32>(text.trim()) {
+            Ok(seed) => Ok(Zeroizing::new(seed)),
+            Err(_) => bail!("key file {} does not hold 64 hex digits", path.display()),
+        }
+    }
+
+    /// Reads a signing key.
+    pub fn signing_key(&self, name: &str) -> anyhow::Result<SigningKey> {
+        Ok(SigningKey::from_seed(&*self.read(name)?))
+    }
+
+    /// Makes the key list of a new broker. The root key file can be moved off-line afterwards.
+    pub fn issue_list(&self, root: &SigningKey, now_ms: u64) -> anyhow::Result<SignedKeyList> {
+        let listed = |name: &str, purpose| -> anyhow::Result<ListedKey> {
+            let key = self.signing_key(name)?.public();
+            let not_after_ms = now_ms + 3_650 * DAY_MS;
+            // An hour of leeway for peers whose clocks are behind.
+            let not_before_ms = now_ms.saturating_sub(3_600_000);
+            Ok(ListedKey { kid: Kid::of(&key), key, purpose, not_before_ms, not_after_ms, revoked_at_ms: 0 })
+        };
+        let list = KeyList {
+            broker: BrokerId::of(&root.public()),
+            incarnation: 1,
+            seq: now_ms,
+            issued_at_ms: now_ms,
+            next_at_ms: now_ms + MAX_KEY_LIST_LIFE_MS,
+            keys: vec![
+                listed("touchstone", Purpose::Touchstone)?,
+                listed("statement", Purpose::Statement)?,
+                listed("notice", Purpose::Notice)?,
+            ],
+        };
+        Ok(SignedKeyList { root: root.public(), list: Signed::new(list, root) })
+    }
+
+    /// Reads all keys that a serving broker needs. The key list is renewed when half its life is over, if the root key is
+    /// at hand.
+    pub fn load(&self, broker: BrokerId, now_ms: u64) -> anyhow::Result<BrokerKeys> {
+        let mut list = self.read_list(broker)?;
+        let content = &list.list.content;
+        let half_over = now_ms > content.issued_at_ms + (content.next_at_ms - content.issued_at_ms) / 2;
+        if half_over && self.path("root").exists() {
+            list = self.issue_list(&self.signing_key("root")?, now_ms)?;
+            self.write_list(&list)?;
+        }
+        Ok(BrokerKeys {
+            broker,
+            list,
+            touchstone: self.signing_key("touchstone")?,
+            statement: self.signing_key("statement")?,
+            notice: self.signing_key("notice")?,
+            master: ChainMaster::new(*self.read(&master_name())?),
+        })
+    }
+
+    fn list_path(&self) -> PathBuf {
+        self.0.join("key-list.cbor")
+    }
+
+    /// Writes the key list, whole or not at all.
+    pub fn write_list(&self, list: &SignedKeyList) -> anyhow::Result<()> {
+        write_whole(&self.list_path(), &wire::encode(list))
+    }
+
+    /// Reads the key list, and checks that it is the pinned broker's.
+    pub fn read_list(&self, broker: BrokerId) -> anyhow::Result<SignedKeyList> {
+        let path = self.list_path();
+        let bytes = fs::read(&path).with_context(|| format!("cannot read key list {}", path.display()))?;
+        let list: SignedKeyList = wire::decode(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
+        list.verify(broker).with_context(|| format!("{} is not this broker's", path.display()))?;
+        Ok(list)
+    }
+}
+
+fn master_name() -> String {
+    format!("chain-master-{EPOCH}")
+}
+
+/// Writes a file beside its place, syncs it, and moves it there.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    Ok(())
+}
+
+impl BrokerKeys {
+    /// The kid that touchstones and sealed paywords carry.
+    pub fn touchstone_kid(&self) -> Kid {
+        Kid::of(&self.touchstone.public())
+    }
+
+    /// The kid that statements and answers carry.
+    pub fn statement_kid(&self) -> Kid {
+        Kid::of(&self.statement.public())
+    }
+
+    /// The kid that notices carry.
+    pub fn notice_kid(&self) -> Kid {
+        Kid::of(&self.notice.public())
+    }
+
+    /// Signs a touchstone or sealed paywords.
+    pub fn sign_sale<L: Layout>(&self, content: L) -> Signed<L> {
+        Signed::new(content, &self.touchstone)
+    }
+
+    /// Signs a statement.
+    pub fn sign_statement<L: Layout>(&self, content: L) -> Signed<L> {
+        Signed::new(content, &self.statement)
+    }
+
+    /// Signs a notice.
+    pub fn sign_notice<L: Layout>(&self, content: L) -> Signed<L> {
+        Signed::new(content, &self.notice)
+    }
+
+    /// Signs the answer to the question with this digest.
+    pub fn answer<T: minicbor::Encode<()>>(&self, about: Digest, now_ms: u64, body: &T) -> Signed<Answer> {
+        let body = wire::encode(body);
+        self.sign_statement(Answer {
+            broker: self.broker,
+            kid: self.statement_kid(),
+            about,
+            issued_at_ms: now_ms,
+            body,
+        })
+    }
+}
+
+/// The ledger's name for an operator: it shares its table of request ids with peers, and never meets one.
+pub fn operator_id(key: &PublicKey) -> netpay_protocol::ids::PeerId {
+    let digest = Digest::sha256(&[b"p2p-netpay/v1/operator".as_slice(), &key.0].concat());
+    netpay_protocol::ids::PeerId(*digest.0.first_chunk().expect("32 bytes"))
+}

@@ -1,0 +1,182 @@
+//! The ledger's directory: a RocksDB with one column family per table, and one for the records.
+//!
+//! Knows keys and bytes, nothing of what they mean. The write-ahead log is always on; recovery takes back a torn tail
+//! (what was never acknowledged) and refuses a damaged middle.
+
+use std::path::Path;
+
+use netpay_ledger::record::Record;
+use netpay_ledger::rows::Table;
+use netpay_ledger::working_set::Change;
+use rocksdb::{
+    ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+
+use crate::ports::State;
+use crate::ports::state::{StateError, Visit};
+
+const RECORDS: &str = "events";
+
+/// A ledger directory that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("ledger directory {0} is in use by another process; stop that one first (one broker per directory)")]
+    InUse(String),
+    /// There is none.
+    #[error("there is no ledger in {0}; make one with: netpay-broker init --dir DIR")]
+    Missing(String),
+    /// There is one already.
+    #[error("there is a ledger in {0} already; nothing was changed")]
+    Exists(String),
+    /// RocksDB refuses it.
+    #[error("ledger directory {path} cannot be opened: {reason}; restore a backup rather than repairing it")]
+    Damaged {
+        /// Where.
+        path: String,
+        /// What RocksDB says.
+        reason: String,
+    },
+}
+
+/// An open ledger directory.
+pub struct Store {
+    db: DB,
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.set_paranoid_checks(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_compression_type(rocksdb::DBCompressionType::Lz4);
+    options.set_keep_log_file_num(10);
+    options
+}
+
+fn families() -> impl Iterator<Item = &'static str> {
+    Table::ALL.iter().map(|table| table.name()).chain([RECORDS])
+}
+
+impl Store {
+    /// Makes a new, empty ledger. Never touches one that is there.
+    pub fn create(path: &Path) -> Result<Self, OpenError> {
+        if path.join("CURRENT").exists() {
+            return Err(OpenError::Exists(path.display().to_string()));
+        }
+        let mut options = options();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_error_if_exists(true);
+        Self::opened(path, DB::open_cf(&options, path, families()))
+    }
+
+    /// Opens a ledger for writing: one process at a time.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::check_there(path)?;
+        Self::opened(path, DB::open_cf(&options(), path, families()))
+    }
+
+    /// Opens a ledger for reading, as it stands on disk now.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        Self::check_there(path)?;
+        Self::opened(path, DB::open_cf_for_read_only(&options(), path, families(), false))
+    }
+
+    fn check_there(path: &Path) -> Result<(), OpenError> {
+        if path.join("CURRENT").exists() { Ok(()) } else { Err(OpenError::Missing(path.display().to_string())) }
+    }
+
+    fn opened(path: &Path, db: Result<DB, rocksdb::Error>) -> Result<Self, OpenError> {
+        let path = path.display().to_string();
+        db.map(|db| Self { db }).map_err(|error| {
+            let reason = error.to_string();
+            if reason.contains("LOCK") { OpenError::InUse(path) } else { OpenError::Damaged { path, reason } }
+        })
+    }
+
+    /// Writes records and rows: all or nothing, on disk before it returns.
+    pub fn write(&self, records: &[Record], changes: &[Change]) -> Result<(), StateError> {
+        let mut batch = WriteBatch::default();
+        for record in records {
+            batch.put_cf(self.family(RECORDS)?, record.position.to_be_bytes(), record.to_bytes());
+        }
+        for change in changes {
+            let family = self.family(change.table.name())?;
+            match &change.value {
+                Some(value) => batch.put_cf(family, &change.key, value),
+                None => batch.delete_cf(family, &change.key),
+            }
+        }
+        let mut sync = WriteOptions::default();
+        sync.set_sync(true);
+        self.db.write_opt(batch, &sync).map_err(said)
+    }
+
+    /// Shows every record from `position` on, in order, until there are no more.
+    pub fn each_record(
+        &self,
+        position: u64,
+        visit: &mut dyn FnMut(u64, &[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let start = position.to_be_bytes();
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        for item in self.db.iterator_cf(self.family(RECORDS)?, mode) {
+            let (key, value) = item.map_err(said)?;
+            let at = key.as_ref().try_into().map(u64::from_be_bytes);
+            visit(at.map_err(|_| StateError("the ledger directory is damaged: events".into()))?, &value)?;
+        }
+        Ok(())
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily, StateError> {
+        self.db.cf_handle(name).ok_or_else(|| StateError(format!("the ledger directory has no column family {name}")))
+    }
+}
+
+fn said(error: rocksdb::Error) -> StateError {
+    StateError(error.to_string())
+}
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+impl State for Store {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.db.get_cf(self.family(table.name())?, key).map_err(said)
+    }
+
+    fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
+        let mode = IteratorMode::From(from, Direction::Forward);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(table.name())?, mode).take(limit) {
+            let (key, value) = item.map_err(said)?;
+            if key.as_ref() > to {
+                break;
+            }
+            found.push((key.into_vec(), value.into_vec()));
+        }
+        Ok(found)
+    }
+
+    fn at_or_before(&self, table: Table, key: &[u8]) -> Result<Option<Pair>, StateError> {
+        let mode = IteratorMode::From(key, Direction::Reverse);
+        let item = self.db.iterator_cf(self.family(table.name())?, mode).next().transpose().map_err(said)?;
+        Ok(item.map(|(key, value)| (key.into_vec(), value.into_vec())))
+    }
+
+    fn record(&self, position: u64) -> Result<Option<Vec<u8>>, StateError> {
+        self.db.get_cf(self.family(RECORDS)?, position.to_be_bytes()).map_err(said)
+    }
+
+    fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError> {
+        let snapshot = self.db.snapshot();
+        for table in Table::ALL {
+            let mut whole = ReadOptions::default();
+            whole.fill_cache(false);
+            for item in snapshot.iterator_cf_opt(self.family(table.name())?, whole, IteratorMode::Start) {
+                let (key, value) = item.map_err(said)?;
+                visit(table, &key, &value);
+            }
+        }
+        Ok(())
+    }
+}
