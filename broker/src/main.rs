@@ -1,5 +1,7 @@
 //! The `netpay-broker` program: reads its arguments, runs one command, says how it ended.
 
+use std::io::IsTerminal as _;
+
 use clap::Parser as _;
 use netpay_broker::cli::{self, Arguments};
 
@@ -10,9 +12,13 @@ fn main() -> std::process::ExitCode {
         print(panic);
         std::process::abort();
     }));
+    let arguments = Arguments::parse();
+    let usual = if arguments.serves() { "info,async_nats=warn,actix_server=warn" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("NETPAY_LOG").unwrap_or_else(|_| usual.into());
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("NETPAY_LOG").unwrap_or_else(|_| "info".into()))
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
-    cli::run(Arguments::parse())
+    cli::run(arguments)
 }

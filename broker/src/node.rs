@@ -65,6 +65,7 @@ pub async fn serve(config: Config, json: bool) -> anyhow::Result<()> {
         None
     };
 
+    let store = desk_parts.as_ref().map(|(store, _)| Arc::clone(store));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let client = bus::connect(&config, "netpay-broker").await?;
@@ -77,11 +78,14 @@ pub async fn serve(config: Config, json: bool) -> anyhow::Result<()> {
         node.start_index(&config, &bus, store).await?;
     }
 
+    // Ready means that requests arrive: the server has seen our subscriptions.
+    bus::settle(&client).await?;
+
     let is_broker = config.is(Role::Broker);
     let ready: http::Readiness = {
         let (client, metrics) = (client.clone(), Arc::clone(&metrics));
         Arc::new(move || {
-            if client.connection_state() != async_nats::connection::State::Connected {
+            if !bus::is_connected(&client) {
                 return Err("not connected to NATS".into());
             }
             if is_broker && !metrics.is_sound() {
@@ -116,8 +120,17 @@ pub async fn serve(config: Config, json: bool) -> anyhow::Result<()> {
     }
     handle.stop(true).await;
     server.await.context("HTTP server")??;
-    // Arbiters outlive their system: join them, so that the directory is closed before the process says it ended well.
+    // Arbiters outlive their system, and pool threads end on their own time. RocksDB is closed here, after all of them and
+    // before the process ends: closing it while the process exits crashes.
     node.actors.stop();
+    drop((node.samples, bus));
+    if let Some(store) = store {
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        while Arc::strong_count(&store) > 1 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        anyhow::ensure!(Arc::strong_count(&store) == 1, "the ledger was still in use after {} s", DRAIN.as_secs());
+    }
     Ok(())
 }
 

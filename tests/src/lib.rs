@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The harness of the end-to-end tests: real servers in a directory of their own, and a peer without rules.
+
+pub mod processes;
+pub mod raw_peer;

@@ -15,6 +15,7 @@ use netpay_protocol::query::Answer;
 use netpay_protocol::{subjects, wire};
 use rand_core::Rng as _;
 
+use super::Unreachable;
 use crate::config::Config;
 use crate::keys::rng;
 use crate::ports::now_ms;
@@ -23,11 +24,6 @@ use crate::ports::now_ms;
 const LIFE_MS: u64 = 60_000;
 /// How long to wait for one answer.
 const WAIT: Duration = Duration::from_secs(5);
-
-/// No broker answers.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotRunning(pub String);
 
 /// A way to a running broker.
 pub struct Operator {
@@ -40,8 +36,7 @@ impl Operator {
     /// Connects with the operator key of the broker's directory.
     pub async fn connect(config: &Config) -> anyhow::Result<Self> {
         let key = config.keys().signing_key("operator")?;
-        let connected = super::connect(config, "netpay-operator").await;
-        let client = connected.map_err(|error| NotRunning(format!("{error:#}")))?;
+        let client = super::connect(config, "netpay-operator").await?;
         Ok(Self { client, key, config: config.clone() })
     }
 
@@ -84,15 +79,15 @@ impl Operator {
             Ok(Ok(message)) => message,
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
                 let dir = self.config.dir.display();
-                return Err(NotRunning(format!(
+                return Err(Unreachable(format!(
                     "the broker is not running at {url}; start it with: netpay-broker serve --config {dir}"
                 ))
                 .into());
             }
             Ok(Err(error)) => {
-                return Err(NotRunning(format!("the broker cannot be reached at {url}: {error}")).into());
+                return Err(Unreachable(format!("the broker cannot be reached at {url}: {error}")).into());
             }
-            Err(_) => bail!(NotRunning(format!("the broker did not answer at {url} within {} s", WAIT.as_secs()))),
+            Err(_) => bail!(Unreachable(format!("the broker did not answer at {url} within {} s", WAIT.as_secs()))),
         };
         if message.headers.as_ref().is_some_and(|headers| headers.get(NATS_SERVICE_ERROR_CODE).is_some()) {
             let problem: Problem = wire::decode(&message.payload).context("the broker's answer is not understood")?;

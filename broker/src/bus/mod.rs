@@ -6,11 +6,24 @@ pub mod service;
 
 use anyhow::{Context as _, bail};
 use async_nats::{Client, ConnectOptions, ServerInfo};
+use futures::StreamExt as _;
 
 use crate::config::Config;
 
 /// The oldest server that a deployment may have.
 const OLDEST_SERVER: (u64, u64) = (2, 12);
+/// How long a message to ourselves may take.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Nobody answers: no NATS server, or no broker on it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(pub String);
+
+/// Whether requests can reach us now.
+pub fn is_connected(client: &Client) -> bool {
+    client.connection_state() == async_nats::connection::State::Connected
+}
 
 /// Connects, or says what to do.
 pub async fn connect(config: &Config, name: &str) -> anyhow::Result<Client> {
@@ -27,8 +40,18 @@ pub async fn connect(config: &Config, name: &str) -> anyhow::Result<Client> {
     let client = options
         .connect(url.as_str())
         .await
-        .with_context(|| format!("no NATS server at {url}; start one with: nats-server"))?;
+        .map_err(|error| Unreachable(format!("no NATS server at {url} ({error}); start one with: nats-server")))?;
     check_version(&client.server_info()).map(|()| client)
+}
+
+/// Waits until the server has taken in every subscription made so far. It handles one connection's messages in order, so a
+/// message to ourselves that comes back is behind them all; a flush alone only says that they were sent.
+pub async fn settle(client: &Client) -> anyhow::Result<()> {
+    let inbox = client.new_inbox();
+    let mut echo = client.subscribe(inbox.clone()).await?;
+    client.publish(inbox, "".into()).await?;
+    let heard = tokio::time::timeout(SETTLE, echo.next()).await;
+    heard.ok().flatten().map(|_| ()).context("the NATS server does not echo; may this user subscribe to its inbox?")
 }
 
 fn check_version(server: &ServerInfo) -> anyhow::Result<()> {

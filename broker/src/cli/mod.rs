@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use netpay_protocol::problem::{Kind, Problem};
 
 use crate::actors::runtime;
-use crate::bus::admin::NotRunning;
+use crate::bus::Unreachable;
 use crate::config::Config;
 use crate::node;
 use crate::store::OpenError;
@@ -41,6 +41,13 @@ pub struct Arguments {
     json: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Arguments {
+    /// Whether this is the long-running command, whose log is worth reading.
+    pub fn serves(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -145,7 +152,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<NotFound>() || matches!(error.downcast_ref(), Some(OpenError::Missing(_))) {
         return 3;
     }
-    if error.is::<NotRunning>() || error.chain().any(|cause| cause.is::<async_nats::ConnectError>()) {
+    if error.is::<Unreachable>() {
         return 6;
     }
     1

@@ -4,7 +4,8 @@ use netpay_ledger::load;
 use netpay_ledger::rows::Totals;
 use netpay_protocol::admin::{Order, Page};
 
-use crate::bus::admin::{NotRunning, Operator};
+use crate::bus::Unreachable;
+use crate::bus::admin::Operator;
 use crate::config::Config;
 use crate::ports::State;
 use crate::ports::state::StateError;
@@ -20,7 +21,7 @@ where
     T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
 {
     let why = match ask(config, order).await {
-        Err(error) if error.is::<NotRunning>() => error,
+        Err(error) if error.is::<Unreachable>() => error,
         answered => return answered,
     };
     let store = Store::open_read_only(&config.ledger())?;

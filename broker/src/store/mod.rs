@@ -16,6 +16,8 @@ use crate::ports::State;
 use crate::ports::state::{StateError, Visit};
 
 const RECORDS: &str = "events";
+const READ_ONLY_TRIES: u32 = 40;
+const READ_ONLY_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// A ledger directory that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +78,16 @@ impl Store {
         Self::opened(path, DB::open_cf(&options(), path, families()))
     }
 
-    /// Opens a ledger for reading, as it stands on disk now.
+    /// Opens a ledger for reading, as it stands on disk now, also while a broker serves it. RocksDB may then take a file
+    /// away between reading the list of files and opening them; the next list is without it. Once open they stay open.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         Self::check_there(path)?;
+        for _ in 0..READ_ONLY_TRIES {
+            match DB::open_cf_for_read_only(&options(), path, families(), false) {
+                Err(error) if error.to_string().contains("No such file") => std::thread::sleep(READ_ONLY_PAUSE),
+                opened => return Self::opened(path, opened),
+            }
+        }
         Self::opened(path, DB::open_cf_for_read_only(&options(), path, families(), false))
     }
 

@@ -1,0 +1,6 @@
+//! End to end: real programs, a real NATS server, real files.
+
+mod admin;
+mod agents;
+mod broker;
+mod operating;

@@ -1,0 +1,226 @@
+//! Real processes: a NATS server, brokers, peer agents. Each test has its own, on free ports of loopback, in a temporary
+//! directory; they end with the test, by the pid that it started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take to start or to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process that is killed when it is dropped.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    fn start(mut command: Command, log: &Path) -> Self {
+        let file = fs::File::create(log).expect("a log in the test's own directory");
+        let errors = file.try_clone().expect("a second handle");
+        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, log: log.to_owned() }
+    }
+
+    /// What it wrote so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it wrote this.
+    pub fn wait_for(&mut self, text: &str) {
+        until(&format!("{text:?} in {}", self.log.display()), || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("ended with {status} before it said {text:?}:\n{}", self.said());
+            }
+            self.said().contains(text).then_some(())
+        });
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it is ours");
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill exists").success());
+        let mut code = None;
+        until("the end of a terminated process", || {
+            let ended = self.child.try_wait().expect("it is ours")?;
+            code = ended.code();
+            assert!(code.is_some(), "ended by a signal ({ended}):\n{}", self.said());
+            Some(())
+        });
+        code
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a condition, and fails when it takes too long.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A program that this workspace built.
+pub fn program(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().expect("a test has a path");
+    let folder = exe.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not built; run: cargo build --workspace --bins", path.display());
+    path
+}
+
+/// A test's own world.
+pub struct World {
+    /// Its directory.
+    pub dir: TempDir,
+    nats_port: u16,
+    nats: Option<Process>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// Its last line on stdout, as JSON (null if it is none).
+    pub json: Value,
+    /// Its stderr.
+    pub errors: String,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A world with a NATS server.
+    pub fn new() -> Self {
+        let mut world = Self::without_nats();
+        world.start_nats();
+        world
+    }
+
+    /// A world without one.
+    pub fn without_nats() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let nats_port = listener.local_addr().expect("just bound").port();
+        Self { dir: tempfile::tempdir().expect("a temporary directory"), nats_port, nats: None }
+    }
+
+    /// Starts the NATS server.
+    pub fn start_nats(&mut self) {
+        let mut command = Command::new("nats-server");
+        command.args(["-a", "127.0.0.1", "-p", &self.nats_port.to_string()]);
+        let mut nats = Process::start(command, &self.path("nats.log"));
+        nats.wait_for("Server is ready");
+        self.nats = Some(nats);
+    }
+
+    /// Its address.
+    pub fn nats_url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.nats_port)
+    }
+
+    /// A path in the world.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, name: &str, arguments: &[&str]) -> Ended {
+        let output = self.command(name, arguments).stdin(Stdio::null()).output().expect("it starts");
+        ended(&output)
+    }
+
+    /// Runs a command that must succeed, and returns its JSON.
+    pub fn ok(&self, name: &str, arguments: &[&str]) -> Value {
+        let ended = self.run(name, arguments);
+        assert_eq!(ended.code, 0, "{name} {arguments:?}: {ended:?}");
+        ended.json
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program(name));
+        command.current_dir(self.dir.path()).args(arguments);
+        for variable in ["NATS_URL", "NATS_CREDS", "NETPAY_CONFIG", "NETPAY_HOME", "NETPAY_NATS_URL"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// Starts a long-running command.
+    pub fn start(&self, name: &str, arguments: &[&str], log: &str) -> Process {
+        Process::start(self.command(name, arguments), &self.path(log))
+    }
+
+    /// Makes a broker in `broker/` and returns its id. `settings` replaces text in its broker.toml.
+    pub fn init_broker(&self, settings: &[(&str, &str)]) -> String {
+        let url = self.nats_url();
+        let made =
+            self.ok("netpay-broker", &["--json", "init", "--dir", "broker", "--nats", &url, "--http", "127.0.0.1:0"]);
+        let path = self.path("broker/broker.toml");
+        let mut text = fs::read_to_string(&path).expect("just made");
+        for (from, to) in settings {
+            assert!(text.contains(from), "{from} in {text}");
+            text = text.replace(from, to);
+        }
+        fs::write(path, text).expect("our own file");
+        made["broker"].as_str().expect("an id").to_owned()
+    }
+
+    /// Serves the broker; returns when it is ready.
+    pub fn serve_broker(&self) -> Process {
+        let mut process = self.start("netpay-broker", &["--json", "serve", "--config", "broker"], "broker.log");
+        process.wait_for("\"ready\":true");
+        process
+    }
+
+    /// Credits a peer.
+    pub fn credit(&self, peer: &str, units: u64, reference: &str) {
+        let units = units.to_string();
+        self.ok(
+            "netpay-broker",
+            &["--json", "account", "credit", peer, &units, "--reference", reference, "--config", "broker"],
+        );
+    }
+
+    /// Runs `netpay-broker --json … --config broker`, which must succeed.
+    pub fn broker(&self, arguments: &[&str]) -> Value {
+        self.ok("netpay-broker", &[&["--json"], arguments, &["--config", "broker"]].concat())
+    }
+}
+
+fn ended(output: &Output) -> Ended {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let json = text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        json,
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}

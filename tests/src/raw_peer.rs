@@ -1,0 +1,218 @@
+//! A peer without rules: it signs and sends whatever a test wants, and keeps no promise that a wallet keeps.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use async_nats::Client;
+use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units};
+use netpay_protocol::buy::BuyEcoins;
+use netpay_protocol::chain::PaywordChain;
+use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId, RequestId};
+use netpay_protocol::index::SignedIndex;
+use netpay_protocol::keys::SigningKey;
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::messages::{Account, AskQuote, Buy, Paid, Quoted, Redeem, Sold};
+use netpay_protocol::payment::{Pay, Payment, Revealed};
+use netpay_protocol::problem::Problem;
+use netpay_protocol::redemption::{Claim, Head, RedemptionBatch, Statement};
+use netpay_protocol::register::Register;
+use netpay_protocol::sealing::{Purchase, SealingKey};
+use netpay_protocol::subjects::{self, BrokerOp, PeerOp};
+use netpay_protocol::suite::Suite;
+use netpay_protocol::touchstone::{Guarantee, Touchstone};
+use netpay_protocol::{limits, wire};
+use rand_core::Rng as _;
+
+/// How long an answer may take.
+const WAIT: Duration = Duration::from_secs(10);
+
+fn rng() -> impl rand_core::CryptoRng {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    u64::try_from(now.as_millis()).expect("before the year 500,000,000")
+}
+
+/// A fresh request id.
+pub fn fresh_request() -> RequestId {
+    let mut id = RequestId::default();
+    rng().fill_bytes(&mut id.0);
+    id
+}
+
+/// A bought e-coin with its words.
+#[derive(Clone)]
+pub struct Coin {
+    /// What the broker says of it.
+    pub touchstone: Signed<Touchstone>,
+    /// Its words.
+    pub chain: PaywordChain,
+}
+
+/// See the module.
+pub struct RawPeer {
+    /// The connection.
+    pub client: Client,
+    /// The broker.
+    pub broker: BrokerId,
+    /// The signing key.
+    pub key: SigningKey,
+    sealing: SealingKey,
+    nkey: SigningKey,
+}
+
+impl RawPeer {
+    /// A new peer.
+    pub async fn connect(nats_url: &str, broker: BrokerId) -> anyhow::Result<Self> {
+        let mut seed = [0; 32];
+        rng().fill_bytes(&mut seed);
+        Self::with_seed(nats_url, broker, &seed).await
+    }
+
+    /// The peer with this signing key (and fresh other keys, which an opened account does not need again).
+    pub async fn with_seed(nats_url: &str, broker: BrokerId, seed: &[u8; 32]) -> anyhow::Result<Self> {
+        let client = async_nats::connect(nats_url).await.context("no NATS server")?;
+        let sealing = SealingKey::generate(2_048, &mut rng())?;
+        let nkey = SigningKey::generate(&mut rng());
+        Ok(Self { client, broker, key: SigningKey::from_seed(seed), sealing, nkey })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> PeerId {
+        PeerId::of(&self.key.public())
+    }
+
+    /// Its registration.
+    pub fn register(&self) -> Signed<Register> {
+        let register = Register {
+            broker: self.broker,
+            signing_key: self.key.public(),
+            sealing_key: self.sealing.public_der(),
+            nkey: self.nkey.public(),
+        };
+        Signed::new(register, &self.key)
+    }
+
+    /// Sends bytes and waits for the answer's bytes, or the problem.
+    pub async fn call(&self, subject: String, payload: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let answer = tokio::time::timeout(WAIT, self.client.request(subject, payload.into())).await??;
+        let problem = answer.headers.as_ref().is_some_and(|h| h.get("Nats-Service-Error-Code").is_some());
+        if problem {
+            bail!(wire::decode::<Problem>(&answer.payload).context("a problem has a body")?);
+        }
+        Ok(answer.payload.to_vec())
+    }
+
+    /// Asks the broker.
+    pub async fn ask(&self, op: BrokerOp, payload: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        self.call(subjects::request(self.id(), op), payload).await
+    }
+
+    /// Opens an account, as far as that goes before the first money command.
+    pub async fn join(&self) -> anyhow::Result<Account> {
+        let answer = self.call(subjects::REGISTER.into(), wire::encode(&self.register())).await?;
+        Ok(wire::decode(&answer)?)
+    }
+
+    /// An order for chains.
+    pub fn order(&self, n: u32, count: u32, suite: Suite) -> Buy {
+        let buy = BuyEcoins {
+            broker: self.broker,
+            payer: self.id(),
+            request: fresh_request(),
+            valid_until_ms: now_ms() + limits::HOUR_MS,
+            count,
+            n: PaywordIndex(n),
+            suite,
+            unit_value: UnitValue(1),
+            most_debited_units: Units(u64::from(n) * u64::from(count)),
+            guarantee: Guarantee::Bearer,
+        };
+        Buy { buy: Signed::new(buy, &self.key), register: Some(self.register()) }
+    }
+
+    /// Buys.
+    pub async fn buy(&self, order: &Buy) -> anyhow::Result<Vec<Coin>> {
+        let answer = self.ask(BrokerOp::Buy, wire::encode(order)).await?;
+        self.open(order, &wire::decode(&answer)?)
+    }
+
+    /// Opens what was sold.
+    pub fn open(&self, order: &Buy, sold: &Sold) -> anyhow::Result<Vec<Coin>> {
+        let purchase = Purchase { broker: self.broker, payer: self.id(), request: order.buy.content.request };
+        let words = self.sealing.open(purchase, &sold.sealed.content, &mut rng())?;
+        let coins = words.into_iter().zip(&sold.touchstones).map(|((ecoin, last), touchstone)| {
+            let t = &touchstone.content;
+            let chain = PaywordChain::below(t.suite, &ecoin, t.n, last);
+            anyhow::ensure!(ecoin == t.ecoin && chain.root() == t.root, "the words do not fit the touchstone");
+            Ok(Coin { touchstone: touchstone.clone(), chain })
+        });
+        coins.collect()
+    }
+
+    /// A grant, overlapping with whatever else was granted.
+    pub fn grant(&self, coin: &Coin, (from, to): (u32, u32), payee: PeerId) -> Signed<SignedIndex> {
+        let index = SignedIndex {
+            broker: self.broker,
+            ecoin: coin.touchstone.content.ecoin,
+            from: PaywordIndex(from),
+            to: PaywordIndex(to),
+            payee,
+            order: Digest::ZERO,
+        };
+        Signed::new(index, &self.key)
+    }
+
+    /// A claim on a grant signed by its payer.
+    pub fn claim(coin: &Coin, index: &Signed<SignedIndex>, through: u32) -> Claim {
+        let word = coin.chain.word(PaywordIndex(through)).expect("on the chain");
+        Claim { index: index.clone(), through: PaywordIndex(through), word }
+    }
+
+    /// A batch of claims.
+    pub fn batch(&self, claims: Vec<Claim>) -> Redeem {
+        let batch = RedemptionBatch {
+            broker: self.broker,
+            payee: self.id(),
+            request: fresh_request(),
+            seen: Head::default(),
+            claims,
+        };
+        let batch = Signed::new(batch, &self.key);
+        Redeem { batch, touchstones: vec![], register: Some(self.register()) }
+    }
+
+    /// Redeems.
+    pub async fn redeem(&self, batch: &Redeem) -> anyhow::Result<Statement> {
+        let answer = self.ask(BrokerOp::Redeem, wire::encode(batch)).await?;
+        let statement: Signed<Statement> = wire::decode(&answer)?;
+        statement.content.answers(&batch.batch.content)?;
+        Ok(statement.content)
+    }
+
+    /// Asks a payee's price.
+    pub async fn quote(&self, payee: PeerId, content: ContentId) -> anyhow::Result<Quoted> {
+        let subject = subjects::peer(payee, self.id(), PeerOp::Quote);
+        Ok(wire::decode(&self.call(subject, wire::encode(&AskQuote { content })).await?)?)
+    }
+
+    /// Pays `from..to` through `to − 1` towards a quote.
+    pub async fn pay(&self, coin: &Coin, range: (u32, u32), quoted: &Quoted) -> anyhow::Result<Paid> {
+        let payee = quoted.quote.content.payee;
+        let through = PaywordIndex(range.1 - 1);
+        let word = coin.chain.word(through).context("beyond the chain")?;
+        let pay = Pay {
+            order: quoted.quote.content.digest(),
+            payment: Payment::First {
+                touchstone: coin.touchstone.clone(),
+                index: self.grant(coin, range, payee),
+                revealed: Revealed::one(through, word),
+            },
+        };
+        let subject = subjects::peer(payee, self.id(), PeerOp::Pay);
+        Ok(wire::decode(&self.call(subject, wire::encode(&pay)).await?)?)
+    }
+}
