@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The peer agent of P2P-NetPay: buys e-coins, pays, shares files, accepts, redeems.
+//!
+//! `wallet` and `till` are plain functions over the traits in `ports`; `store` (SQLite) and `net` (NATS) are adapters
+//! that know nothing of one another; `content` holds bytes against their hash; `cli` joins them, one file a command.
+
+pub mod cli;
+pub mod config;
+pub mod content;
+pub mod download;
+pub mod errands;
+pub mod home;
+pub mod identity;
+pub mod net;
+pub mod ports;
+pub mod serving;
+pub mod store;
+#[cfg(test)]
+mod test_broker;
+pub mod till;
+pub mod wallet;
+
+#[cfg(test)]
+mod accepting_tests;
+#[cfg(test)]
+mod buying_tests;
+#[cfg(test)]
+mod download_tests;
+#[cfg(test)]
+mod granting_tests;
+#[cfg(test)]
+mod redeeming_tests;
+#[cfg(test)]
+mod trade;

@@ -147,6 +147,9 @@ mod tests {
         let base = master.last_word(Suite::Sha256, &ECOIN, PaywordIndex(4));
         assert_ne!(base, master.last_word(Suite::Sha256, &ECOIN, PaywordIndex(5)));
         assert_ne!(base, master.last_word(Suite::Sha256, &EcoinId([8; 16]), PaywordIndex(4)));
-        assert_ne!(base, master.last_word(Suite::Md5, &ECOIN, PaywordIndex(4)));
+        // An md5 step does not know its e-coin or position: here the seed alone must differ.
+        let base = master.last_word(Suite::Md5, &ECOIN, PaywordIndex(4));
+        assert_ne!(base, master.last_word(Suite::Md5, &EcoinId([8; 16]), PaywordIndex(4)));
+        assert_ne!(base, master.last_word(Suite::Md5, &ECOIN, PaywordIndex(5)));
     }
 }

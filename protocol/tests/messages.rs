@@ -351,6 +351,10 @@ fn a_key_list_is_believed_for_the_pinned_broker_only_and_keys_only_in_their_time
     let pinned = BrokerId::of(&root.public());
     let keys = key_list(&root).verify(pinned).expect("the pinned broker's");
     assert!(key_list(&rogue).verify(pinned).is_err());
+    // A rogue's root key that signs a list in the pinned broker's name.
+    let in_its_name = KeyList { broker: pinned, ..key_list(&rogue).list.content };
+    let in_its_name = SignedKeyList { root: rogue.public(), list: Signed::new(in_its_name, &rogue) };
+    assert!(in_its_name.verify(pinned).is_err());
     let kid = Kid::of(&key(1).public());
     for (at, purpose, found) in [
         (9, Purpose::Statement, false),

@@ -110,6 +110,26 @@ async fn a_batch_whose_statement_is_lost_is_credited_once_and_answered_the_same_
     given.audit();
 }
 
+/// Hole 6: the seed is derived, and no backup of the broker's ledger is bearer money.
+#[tokio::test]
+async fn no_file_of_the_ledger_holds_a_word_that_can_still_be_spent() {
+    let mut given = Given::broker();
+    let (alice, bob) = (given.peer(50).await, given.peer(0).await);
+    let coins = alice.buy(&alice.order(50, 1, Suite::Sha256)).await.expect("bought");
+    let grant = alice.grant(&coins[0], (1, 11), bob.id());
+    bob.redeem(&bob.batch(vec![RawPeer::claim(&coins[0], &grant, 5)])).await.expect("a statement");
+    given.broker.take().expect("it runs").kill();
+    let files = std::fs::read_dir(given.world.path("broker/ledger")).expect("a directory");
+    let bytes: Vec<u8> =
+        files.flat_map(|file| std::fs::read(file.expect("readable").path()).expect("a file")).collect();
+    let holds = |i| {
+        let word = coins[0].chain.word(PaywordIndex(i)).expect("on the chain");
+        bytes.windows(32).any(|window| window == word.bytes())
+    };
+    assert!(holds(5), "the proof of what was paid");
+    assert_eq!((6..=50).find(|i| holds(*i)), None);
+}
+
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_the_broker_is_killed_under_load() {
     let mut given = Given::broker();

@@ -1,0 +1,125 @@
+//! How a command ends when it fails: an exit code for programs, a sentence with the next step for people.
+
+use netpay_protocol::problem::{Kind, Problem};
+
+use crate::content::partial;
+use crate::ports::{CallError, StoreError};
+use crate::wallet::granting;
+use crate::{download, errands, home, net};
+
+/// A command's failure.
+#[derive(Debug)]
+pub struct Failure {
+    /// DESIGN §9.
+    pub code: u8,
+    /// For a person.
+    pub text: String,
+}
+
+impl Failure {
+    /// A failure with this code.
+    pub fn new(code: u8, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+/// What a problem means for the caller.
+fn code(problem: &Problem) -> u8 {
+    match problem.kind {
+        Kind::NotFound => 3,
+        Kind::Policy | Kind::PaymentRefused | Kind::PaymentDue => 4,
+        Kind::InsufficientFunds => 5,
+        Kind::BadSignature => 7,
+        Kind::Suspended | Kind::InDebt => 8,
+        Kind::Busy | Kind::Unavailable => 75,
+        _ => 1,
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(1, error.to_string())
+    }
+}
+
+impl From<home::Error> for Failure {
+    fn from(error: home::Error) -> Self {
+        let code = match error {
+            home::Error::Config(_) => 2,
+            home::Error::NotAKey(_) => 7,
+            _ => 1,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<net::connect::Error> for Failure {
+    fn from(error: net::connect::Error) -> Self {
+        Self::new(6, error.to_string())
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let code = match &error {
+            CallError::Problem(problem) => code(problem),
+            CallError::Silence(_) => 6,
+            CallError::Unreadable(_) => 7,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<errands::Error> for Failure {
+    fn from(error: errands::Error) -> Self {
+        let text = error.to_string();
+        match error {
+            errands::Error::Rejected(problem) => Self::new(code(&problem), text),
+            errands::Error::Call(error) => Self { text, ..Self::from(error) },
+            errands::Error::NotBelieved(_) => Self::new(7, text),
+            errands::Error::NoKeys => Self::new(6, text),
+            errands::Error::Store(_) => Self::new(1, text),
+        }
+    }
+}
+
+impl From<granting::Error> for Failure {
+    fn from(error: granting::Error) -> Self {
+        let code = match error {
+            granting::Error::NotEnough { .. } => 5,
+            granting::Error::Short { .. } => 7,
+            _ => 1,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<partial::Error> for Failure {
+    fn from(error: partial::Error) -> Self {
+        let code = match error {
+            partial::Error::NotTheContent => 7,
+            _ => 1,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<download::Error> for Failure {
+    fn from(error: download::Error) -> Self {
+        let text = error.to_string();
+        match error {
+            download::Error::NotTheContent(_) => Self::new(7, text),
+            download::Error::Refused(problem) => Self::new(
+                match code(&problem) {
+                    1 => 4,
+                    code => code,
+                },
+                text,
+            ),
+            download::Error::Granting(error) => error.into(),
+            download::Error::Call(error) => Self { text, ..Self::from(error) },
+            download::Error::Partial(error) => error.into(),
+            download::Error::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `netpay serve`: offers the shared files, takes payments, serves chunks, until it is told to stop.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use netpay_protocol::ids::{BrokerId, ContentId};
+use netpay_protocol::keys::SigningKey;
+use netpay_protocol::layout::Signed;
+use netpay_protocol::limits::MAX_LISTING_LIFE_MS;
+use netpay_protocol::listing::Listing;
+use netpay_protocol::messages::Announce;
+use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::subjects::{BrokerOp, PeerOp};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+
+use super::failure::Failure;
+use super::session::{self, Session, now_ms};
+use crate::net::Net;
+use crate::net::server::{Event, Incoming, Listening, Notice};
+use crate::ports::{Broker as _, Share, Shares as _, StoreError};
+use crate::serving::shelf::Shelf;
+use crate::serving::till_thread::{self, List, Server, TillDoor};
+use crate::store::Store;
+
+/// Requests of other peers that are worked on at once.
+const AT_ONCE: usize = 256;
+/// How often the broker is asked for its lists.
+const ASK_LISTS_EVERY: Duration = Duration::from_secs(120);
+/// How often the shared files are looked through for news.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long what is under way may take when stopping.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serve the shared files and take payments. Needs no broker while the revocation list is fresh.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Policy, in [policy] of peer.toml: suites, max_unit_value, bound_only, min_account_age_ms,\nmax_exposure_per_payer_units, max_exposure_units, max_revocation_age_ms (default a day), spend_margin_ms."
+)]
+pub struct Serve {
+    /// How often the files are announced to the index, in seconds.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=28_000))]
+    announce_every: u64,
+}
+
+impl Serve {
+    /// Runs it.
+    pub async fn run(&self, session: Session) -> Result<(), Failure> {
+        let net = session.connect().await?;
+        if let Err(failure) = session.greet_broker(&net).await {
+            eprintln!(
+                "netpay: the broker cannot be reached ({}); payments are taken without it while the revocation list is younger than {} h",
+                failure.text,
+                session.home.config.policy.max_revocation_age_ms / netpay_protocol::limits::HOUR_MS
+            );
+        }
+        let shares = session.store.read(|tx| tx.shares())?.len();
+        let Session { home, store, json } = session;
+        let (wallet, me) = (home.wallet_path(), home.identity.peer());
+        drop(store);
+        let announcer = Announcer {
+            net: net.clone(),
+            wallet: wallet.clone(),
+            broker: home.config.broker,
+            key: SigningKey::from_seed(&home.identity.signing.seed()),
+            every: Duration::from_secs(self.announce_every),
+            told: HashMap::new(),
+        };
+        let shelf = Shelf::open(&wallet)?;
+        let (door, till) = till_thread::start(Server {
+            wallet,
+            identity: home.identity,
+            broker: home.config.broker,
+            policy: home.config.policy,
+            now_ms,
+        })?;
+        // Before anybody is told that this is ready: from then on a signal drains, and does not kill.
+        let mut stop = Stop::listen().map_err(|error| Failure::new(1, error.to_string()))?;
+        let mut listening = Listening::start(&net).await?;
+        let announcing = tokio::spawn(announcer.work());
+        let asking = tokio::spawn(ask_for_lists(net.clone(), door.clone()));
+        let ready = json!({ "ready": true, "peer": me.to_string(), "shares": shares });
+        session::print(json, &ready, || format!("ready: peer {me}, {shares} files on offer"));
+        let desk = Desk { net: net.clone(), door, shelf, places: Arc::new(Semaphore::new(AT_ONCE)) };
+        let stopped = desk.work(&mut listening, &mut stop).await;
+        announcing.abort();
+        asking.abort();
+        let _ = asking.await;
+        let places = desk.places.clone();
+        // Every request that was taken is answered before the end.
+        let all = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(DRAIN, places.acquire_many(all)).await;
+        drop(desk);
+        let _ = tokio::task::spawn_blocking(move || till.join()).await;
+        net.flush().await;
+        stopped
+    }
+}
+
+/// The signals that end it.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
+/// Takes what comes, and hands it to the till or the shelf.
+struct Desk {
+    net: Net,
+    door: TillDoor,
+    shelf: Shelf,
+    places: Arc<Semaphore>,
+}
+
+impl Desk {
+    async fn work(&self, listening: &mut Listening, stop: &mut Stop) -> Result<(), Failure> {
+        loop {
+            tokio::select! {
+                event = listening.next() => match event {
+                    Some(event) => self.take(event).await,
+                    None => return Err(Failure::new(6, "the connection to NATS is gone")),
+                },
+                _ = stop.terminate.recv() => break,
+                _ = stop.interrupt.recv() => break,
+            }
+        }
+        listening.stop().await;
+        let rest = async {
+            while let Some(event) = listening.next().await {
+                self.take(event).await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, rest).await;
+        Ok(())
+    }
+
+    async fn take(&self, event: Event) {
+        let request = match event {
+            Event::Notice(Notice::Keys(bytes)) => return self.door.bring(List::Keys(bytes)).await,
+            Event::Notice(Notice::Revoked(bytes)) => {
+                return self.door.bring(List::Revoked(bytes)).await;
+            }
+            Event::Request(request) => request,
+        };
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            let busy = Problem::new(Kind::Busy, "too much is waiting here: try again");
+            return request.answer(&self.net, Err(busy)).await;
+        };
+        let (net, door, shelf) = (self.net.clone(), self.door.clone(), self.shelf.clone());
+        tokio::spawn(async move {
+            let Incoming { from, op, ref bytes, .. } = request;
+            let bytes = bytes.clone();
+            let answer = match op {
+                PeerOp::Quote | PeerOp::Pay => door.ask(from, op, bytes).await,
+                PeerOp::Chunk => tokio::task::spawn_blocking(move || shelf.chunk(from, &bytes))
+                    .await
+                    .unwrap_or_else(|_| Err(Problem::new(Kind::Unavailable, "stopping"))),
+            };
+            request.answer(&net, answer).await;
+            drop(place);
+        });
+    }
+}
+
+/// Asks the broker for its lists now and then; notices bring them too, while they get through.
+async fn ask_for_lists(net: Net, door: TillDoor) {
+    loop {
+        tokio::time::sleep(ASK_LISTS_EVERY).await;
+        match net.ask(BrokerOp::Keys, Vec::new()).await {
+            Ok(bytes) => door.bring(List::Keys(bytes)).await,
+            Err(error) => tracing::warn!(%error, "the broker's key list"),
+        }
+        match net.ask(BrokerOp::Notices, Vec::new()).await {
+            Ok(bytes) => door.bring(List::Revoked(bytes)).await,
+            Err(error) => tracing::warn!(%error, "the broker's revocation list"),
+        }
+    }
+}
+
+/// Tells the index what is on offer, and again before the listings lapse.
+struct Announcer {
+    net: Net,
+    wallet: PathBuf,
+    broker: BrokerId,
+    key: SigningKey,
+    every: Duration,
+    told: HashMap<ContentId, (Share, Instant)>,
+}
+
+impl Announcer {
+    async fn work(mut self) {
+        loop {
+            match self.shares().await {
+                Ok(shares) => self.announce(shares).await,
+                Err(error) => tracing::warn!(%error, "what is on offer"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn shares(&self) -> Result<Vec<Share>, StoreError> {
+        let wallet = self.wallet.clone();
+        tokio::task::spawn_blocking(move || Store::open(&wallet)?.read(|tx| tx.shares()))
+            .await
+            .map_err(|error| StoreError(Box::new(error)))?
+    }
+
+    async fn announce(&mut self, shares: Vec<Share>) {
+        for share in shares {
+            let told = self.told.get(&share.content);
+            if told.is_some_and(|(as_was, at)| *as_was == share && at.elapsed() < self.every) {
+                continue;
+            }
+            let message = Announce { listing: Signed::new(self.listing(&share), &self.key), key: self.key.public() };
+            match self.net.announce(&message).await {
+                Ok(_) => {
+                    self.told.insert(share.content, (share, Instant::now()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, name = share.name, "the index does not list a file");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn listing(&self, share: &Share) -> Listing {
+        let now_ms = now_ms();
+        let every_ms = u64::try_from(self.every.as_millis()).unwrap_or(u64::MAX);
+        let life_ms = every_ms.saturating_mul(3).saturating_add(60_000);
+        Listing {
+            broker: self.broker,
+            supplier: netpay_protocol::ids::PeerId::of(&self.key.public()),
+            content: share.content,
+            size_bytes: share.size_bytes,
+            price_units: share.price,
+            issued_at_ms: now_ms,
+            expires_ms: now_ms.saturating_add(life_ms.min(MAX_LISTING_LIFE_MS)),
+            name: share.name.clone(),
+            media_type: media_type(&share.name).into(),
+            tags: share.tags.clone(),
+        }
+    }
+}
+
+/// A guess by the name's ending; it is for searching only.
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("txt" | "md") => "text/plain",
+        Some("html") => "text/html",
+        Some("pdf") => "application/pdf",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("ogg") => "audio/ogg",
+        Some("mp3") => "audio/mpeg",
+        Some("mp4") => "video/mp4",
+        _ => "application/octet-stream",
+    }
+}

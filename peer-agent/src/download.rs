@@ -1,0 +1,223 @@
+//! Downloading from one supplier: pay for the next chunk, fetch what is paid, verify it, and only then pay on.
+//!
+//! At most one payment's worth is ever at risk. Everything that must survive a crash is in the store (order, grants,
+//! the unanswered payment) or in the partial file; a download that stops anywhere is taken up where it stopped.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use netpay_protocol::amounts::Units;
+use netpay_protocol::ids::{Digest, PeerId};
+use netpay_protocol::keys::SigningKey;
+use netpay_protocol::layout::Layout as _;
+use netpay_protocol::messages::{AskChunk, Chunk, Paid};
+use netpay_protocol::payment::{Pay, Payment};
+use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::quote::Quote;
+use netpay_protocol::subjects::PeerOp;
+use netpay_protocol::wire;
+
+use crate::content::partial::{self, Partial};
+use crate::content::tree;
+use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
+use crate::store::Store;
+use crate::wallet::granting;
+use crate::wallet::purse::Mode;
+
+/// Chunks asked for at once.
+const IN_FLIGHT: usize = 4;
+/// How often the same message is sent before a silent or busy supplier is left for later.
+const TRIES: u32 = 5;
+
+/// Why a download stopped. What was verified is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A chunk that is not the content's.
+    #[error("chunk {0} is not part of the content: nothing more was paid")]
+    NotTheContent(u64),
+    /// The supplier refused a payment for good.
+    #[error("the supplier refused the payment: {0}")]
+    Refused(Problem),
+    /// The wallet cannot pay, or the supplier miscounts.
+    #[error(transparent)]
+    Granting(#[from] granting::Error),
+    /// No answer, or a problem.
+    #[error("the supplier: {0}")]
+    Call(#[from] CallError),
+    /// The file.
+    #[error(transparent)]
+    Partial(#[from] partial::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One order being paid and fetched.
+pub struct Download<'a, S> {
+    /// The wallet.
+    pub store: &'a Store,
+    /// Signs grants.
+    pub key: &'a SigningKey,
+    /// The way to the supplier.
+    pub supplier: &'a S,
+    /// How words are granted.
+    pub mode: Mode,
+    /// The clock.
+    pub now_ms: &'a dyn Fn() -> u64,
+    order: Digest,
+    quote: Quote,
+    paid: Units,
+    /// What the supplier acknowledged last, to be stored with the next payment.
+    unstored: Option<Units>,
+}
+
+impl<'a, S: Supplier> Download<'a, S> {
+    /// Takes up an order where it stands.
+    pub fn new(
+        store: &'a Store,
+        key: &'a SigningKey,
+        supplier: &'a S,
+        mode: Mode,
+        now_ms: &'a dyn Fn() -> u64,
+        order: &OutOrder,
+    ) -> Self {
+        Self {
+            store,
+            key,
+            supplier,
+            mode,
+            now_ms,
+            order: order.quote.content.digest(),
+            quote: order.quote.content.clone(),
+            paid: order.paid,
+            unstored: None,
+        }
+    }
+
+    /// Pays and fetches until every chunk is there. `progress` hears of the bytes that were verified.
+    pub async fn run(&mut self, partial: &mut Partial, progress: &dyn Fn(u64)) -> Result<(), Error> {
+        let result = self.pay_and_fetch(partial, progress).await;
+        if let Some(paid) = self.unstored.take() {
+            self.store.write(|tx| granting::acknowledged(tx, self.order, paid))?;
+        }
+        result
+    }
+
+    async fn pay_and_fetch(&mut self, partial: &mut Partial, progress: &dyn Fn(u64)) -> Result<(), Error> {
+        // A payment that was never answered comes first, whatever is due.
+        self.pay(Units::ZERO).await?;
+        if self.mode == Mode::PerPayment {
+            self.pay(self.quote.price_units).await?;
+        }
+        loop {
+            let Some(next) = partial.missing().next() else {
+                return Ok(());
+            };
+            self.pay(self.quote.due_for_chunk(next)).await?;
+            let paid_for: Vec<u64> =
+                partial.missing().take_while(|i| self.quote.due_for_chunk(*i) <= self.paid).collect();
+            if paid_for.is_empty() {
+                return Err(
+                    granting::Error::Short { acknowledged: self.paid, sent: self.quote.due_for_chunk(next) }.into()
+                );
+            }
+            let this = &*self;
+            let mut chunks = futures::stream::iter(paid_for)
+                .map(|index| async move { Ok::<_, Error>((index, this.fetch(index).await?)) })
+                .buffered(IN_FLIGHT);
+            while let Some((index, bytes)) = chunks.try_next().await? {
+                partial.write(index, &bytes)?;
+                progress(u64::try_from(bytes.len()).unwrap_or(0));
+            }
+        }
+    }
+
+    /// Pays until `due` is acknowledged in all.
+    async fn pay(&mut self, due: Units) -> Result<(), Error> {
+        loop {
+            let (order, now_ms, unstored) = (self.order, (self.now_ms)(), self.unstored);
+            let pay = self.store.write(|tx| {
+                if let Some(paid) = unstored {
+                    granting::acknowledged(tx, order, paid)?;
+                }
+                granting::pay(tx, self.key, order, due, self.mode, now_ms)
+            })?;
+            self.unstored = None;
+            let Some(pay) = pay else { return Ok(()) };
+            let paid = send(self.store, self.supplier, &pay, now_ms).await?;
+            self.paid = self.paid.max(paid);
+            self.unstored = Some(paid);
+        }
+    }
+
+    async fn fetch(&self, index: u64) -> Result<Vec<u8>, Error> {
+        let ask = AskChunk { order: self.order, index };
+        let answer = patiently(self.supplier, PeerOp::Chunk, wire::encode(&ask)).await?;
+        let chunk: Chunk = wire::decode(&answer).map_err(|error| CallError::Unreadable(error.to_string()))?;
+        tree::open_slice(self.quote.content, self.quote.size_bytes, index, &chunk.slice)
+            .map_err(|_| Error::NotTheContent(index))
+    }
+}
+
+/// Sends again what other orders of this supplier left unanswered, so that their words are not in the way.
+pub async fn settle_unanswered(
+    store: &Store,
+    supplier: &impl Supplier,
+    payee: PeerId,
+    but: Option<Digest>,
+    now_ms: u64,
+) -> Result<(), Error> {
+    let open = store.read(|tx| tx.open_out_orders(payee))?;
+    for out in open {
+        let order = granting::order_of(&out);
+        let Some(pending) = out.pending.filter(|_| Some(order) != but) else {
+            continue;
+        };
+        match send(store, supplier, &pending.pay, now_ms).await {
+            Ok(paid) => store.write(|tx| granting::acknowledged(tx, order, paid))?,
+            // It is over, and its words pay the next order here.
+            Err(Error::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Sends a payment until the supplier answers; in the first form when the supplier asks for it.
+async fn send(store: &Store, supplier: &impl Supplier, pay: &Pay, now_ms: u64) -> Result<Units, Error> {
+    let mut answer = patiently(supplier, PeerOp::Pay, wire::encode(pay)).await;
+    let is_first = matches!(pay.payment, Payment::First { .. });
+    if let Err(CallError::Problem(problem)) = &answer
+        && problem.kind == Kind::PaymentRefused
+        && !is_first
+    {
+        let first = store.read(|tx| granting::as_first(tx, pay))?;
+        answer = patiently(supplier, PeerOp::Pay, wire::encode(&first)).await;
+    }
+    match answer {
+        Ok(bytes) => {
+            let paid: Paid = wire::decode(&bytes).map_err(|error| CallError::Unreadable(error.to_string()))?;
+            Ok(paid.paid)
+        }
+        Err(CallError::Problem(problem)) if !problem.kind.is_passing() => {
+            store.write(|tx| granting::refused(tx, pay.order, &problem.to_string(), now_ms))?;
+            Err(Error::Refused(problem))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks again, a little later each time, while the supplier is busy or silent.
+async fn patiently(supplier: &impl Supplier, op: PeerOp, message: Vec<u8>) -> Result<Vec<u8>, CallError> {
+    let mut wait = Duration::from_millis(50);
+    for _ in 1..TRIES {
+        match supplier.ask(op, message.clone()).await {
+            Err(CallError::Problem(problem)) if problem.kind.is_passing() => {}
+            Err(CallError::Silence(_)) => {}
+            answer => return answer,
+        }
+        tokio::time::sleep(wait).await;
+        wait = wait.saturating_mul(3);
+    }
+    supplier.ask(op, message).await
+}

@@ -1,0 +1,328 @@
+//! Errands to the broker: what wallet and till prepared is carried there, and the answer brought back.
+//!
+//! The same bytes are sent until an answer comes; silence and *busy* change nothing. Knows the broker as a port only.
+
+use std::time::Duration;
+
+use netpay_protocol::admin::AccountView;
+use netpay_protocol::buy::BuyEcoins;
+use netpay_protocol::ids::{BrokerId, RequestId};
+use netpay_protocol::key_list::{BrokerKeys, Purpose, SignedKeyList};
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::messages::{Ask, Buy, Redeem, Sold};
+use netpay_protocol::problem::Problem;
+use netpay_protocol::query::{Answer, Query, Question};
+use netpay_protocol::redemption::{Head, RedemptionBatch, Statement, Verdict};
+use netpay_protocol::register::Register;
+use netpay_protocol::revocation::RevocationList;
+use netpay_protocol::subjects::BrokerOp;
+use netpay_protocol::wire;
+
+use crate::identity::Identity;
+use crate::ports::{Broker, CallError, Purchases as _, Slot, Slots as _, StoreError};
+use crate::store::Store;
+use crate::till::redeeming::{self, Redeemer, SettledLine, Which};
+use crate::wallet::broker_lists::{self, NotTaken};
+use crate::wallet::buying::{self, Bought, Wish};
+
+/// How often the same bytes are sent before they are left for the next command.
+const TRIES: u32 = 4;
+/// How long a question to the broker is good for.
+const QUESTION_LIFE_MS: u64 = 5 * 60 * 1_000;
+
+/// Why an errand failed. Whatever was pending still is, unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The broker said no.
+    #[error("the broker says: {0}")]
+    Rejected(Problem),
+    /// The broker did not answer, or not now; the errand is kept and repeated by the next command.
+    #[error("the broker: {0}")]
+    Call(CallError),
+    /// What came is not the pinned broker's word.
+    #[error("{0}")]
+    NotBelieved(String),
+    /// There is no key list of the broker's yet.
+    #[error("there is no key list of the broker's yet, and the broker cannot be asked now")]
+    NoKeys,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Problem(problem) if !problem.kind.is_passing() => Self::Rejected(problem),
+            error => Self::Call(error),
+        }
+    }
+}
+
+impl From<NotTaken> for Error {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::Store(error) => Self::Store(error),
+            NotTaken::NoKeys => Self::NoKeys,
+            error => Self::NotBelieved(error.to_string()),
+        }
+    }
+}
+
+/// Who runs errands, where.
+pub struct Errands<'a, B> {
+    /// The wallet.
+    pub store: &'a Store,
+    /// Who.
+    pub me: &'a Identity,
+    /// The pinned broker.
+    pub broker: BrokerId,
+    /// The way there.
+    pub line: &'a B,
+    /// The clock.
+    pub now_ms: &'a dyn Fn() -> u64,
+}
+
+/// What one batch brought.
+#[derive(Debug)]
+pub struct Redeemed {
+    /// The broker's word.
+    pub statement: Statement,
+    /// Its lines with their claims.
+    pub lines: Vec<SettledLine>,
+}
+
+impl<B: Broker> Errands<'_, B> {
+    /// Asks for the key list and the revocation list, and keeps what is newer.
+    pub async fn refresh_lists(&self) -> Result<(), Error> {
+        let keys: SignedKeyList = self.read(BrokerOp::Keys, Vec::new()).await?;
+        self.store.write(|tx| broker_lists::take_keys(tx, self.broker, &keys))?;
+        let revoked: Signed<RevocationList> = self.read(BrokerOp::Notices, Vec::new()).await?;
+        self.store.write(|tx| broker_lists::take_revoked(tx, self.broker, &revoked))?;
+        Ok(())
+    }
+
+    /// The keys held; asks for them when there are none.
+    pub async fn keys(&self) -> Result<BrokerKeys, Error> {
+        let held = || self.store.read(|tx| broker_lists::keys(tx, self.broker)).map_err(Error::Store);
+        if let Some(keys) = held()? {
+            return Ok(keys);
+        }
+        self.refresh_lists().await?;
+        held()?.ok_or(Error::NoKeys)
+    }
+
+    /// Buys: stores the order, then sends it until it is answered.
+    pub async fn buy(&self, wish: Wish, request: RequestId) -> Result<Bought, Error> {
+        let now_ms = (self.now_ms)();
+        let buy = self.store.write(|tx| buying::order(tx, self.me, self.broker, request, wish, now_ms))?;
+        self.deliver(&buy).await
+    }
+
+    /// Sends the orders again that were never answered. One that the broker rejects is dropped, and the next is tried.
+    pub async fn resume_purchases(&self) -> Result<Vec<Result<Bought, Error>>, Error> {
+        let pending = self.store.read(|tx| tx.pending_purchases())?;
+        let mut results = Vec::new();
+        for buy in pending {
+            match self.deliver(&buy).await {
+                Err(Error::Call(error)) => return Err(Error::Call(error)),
+                result => results.push(result),
+            }
+        }
+        Ok(results)
+    }
+
+    async fn deliver(&self, buy: &Signed<BuyEcoins>) -> Result<Bought, Error> {
+        let keys = self.keys().await?;
+        let message = Buy { buy: buy.clone(), register: self.register_if_unknown()? };
+        match self.patiently(BrokerOp::Buy, wire::encode(&message)).await {
+            Ok(bytes) => {
+                let sold: Sold = decode(&bytes)?;
+                self.receive(keys, |keys| {
+                    let now_ms = (self.now_ms)();
+                    self.store.write(|tx| {
+                        tx.put_slot(Slot::KnownToLedger, b"yes")?;
+                        buying::receive(tx, self.me, keys, buy, &sold, now_ms)
+                    })
+                })
+                .await
+                .map_err(|error| match error {
+                    Either::Errand(error) => error,
+                    Either::NotBelieved(buying::NotBelieved::Store(error)) => error.into(),
+                    Either::NotBelieved(error) => Error::NotBelieved(error.to_string()),
+                })
+            }
+            Err(CallError::Problem(problem)) => {
+                let now_ms = (self.now_ms)();
+                self.store.write(|tx| buying::rejected(tx, buy, &problem, now_ms))?;
+                Err(CallError::Problem(problem).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Redeems claims in as many batches as it takes.
+    pub async fn redeem(&self, which: Which) -> Result<Vec<Redeemed>, Error> {
+        let who = Redeemer { key: &self.me.signing, broker: self.broker };
+        let keys = self.keys().await?;
+        let mut done: Vec<Redeemed> = Vec::new();
+        let mut cursor = 0;
+        // A batch that an earlier command left open comes first and is not one of this command's.
+        let mut retried_unknown = false;
+        loop {
+            let (now_ms, request) = ((self.now_ms)(), crate::identity::new_request());
+            let next = self.store.write(|tx| redeeming::batch(tx, &who, request, which, cursor, now_ms))?;
+            let Some((batch, last)) = next else {
+                // What the broker called unknown is sent once more, with its touchstone.
+                let unknown = |line: &SettledLine| line.line.verdict == Verdict::UnknownEcoin;
+                let again = done.iter().any(|batch| batch.lines.iter().any(unknown));
+                if retried_unknown || which == Which::All || !again {
+                    return Ok(done);
+                }
+                (retried_unknown, cursor) = (true, 0);
+                continue;
+            };
+            cursor = last;
+            done.push(self.redeem_batch(&batch, &keys).await?);
+        }
+    }
+
+    async fn redeem_batch(&self, batch: &Signed<RedemptionBatch>, keys: &BrokerKeys) -> Result<Redeemed, Error> {
+        let message = Redeem {
+            batch: batch.clone(),
+            touchstones: self.store.read(|tx| redeeming::touchstones(tx, &batch.content))?,
+            register: self.register_if_unknown()?,
+        };
+        let bytes = match self.patiently(BrokerOp::Redeem, wire::encode(&message)).await {
+            Ok(bytes) => bytes,
+            Err(CallError::Problem(problem)) => {
+                self.store.write(|tx| redeeming::rejected(tx, &batch.content, &problem))?;
+                return Err(CallError::Problem(problem).into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let statement: Signed<Statement> = decode(&bytes)?;
+        let lines = self
+            .receive(keys.clone(), |keys| {
+                let now_ms = (self.now_ms)();
+                self.store.write(|tx| {
+                    // A batch that credits nothing leaves nothing in the ledger, our keys included.
+                    if statement.content.lines.iter().any(|line| line.credited.0 > 0) {
+                        tx.put_slot(Slot::KnownToLedger, b"yes")?;
+                    }
+                    redeeming::settle(tx, keys, &batch.content, &statement, now_ms)
+                })
+            })
+            .await
+            .map_err(|error| match error {
+                Either::Errand(error) => error,
+                Either::NotBelieved(redeeming::NotBelieved::Store(error)) => error.into(),
+                Either::NotBelieved(error) => Error::NotBelieved(error.to_string()),
+            })?;
+        Ok(Redeemed { statement: statement.content, lines })
+    }
+
+    /// The account as the broker has it.
+    pub async fn balance(&self) -> Result<AccountView, Error> {
+        let query = Query {
+            broker: self.broker,
+            peer: self.me.peer(),
+            valid_until_ms: (self.now_ms)().saturating_add(QUESTION_LIFE_MS),
+            min_position: self.seen()?.position,
+            question: Question::Balance,
+        };
+        let about = query.digest();
+        let ask = Ask { query: Signed::new(query, &self.me.signing), register: self.register_if_unknown()? };
+        let bytes = self.patiently(BrokerOp::Balance, wire::encode(&ask)).await?;
+        let answer: Signed<Answer> = decode(&bytes)?;
+        let keys = self.keys().await?;
+        if verify_answer(&answer, &keys).is_none() {
+            // A key that is newer than our list.
+            self.refresh_lists().await?;
+        }
+        let keys = self.keys().await?;
+        let answer = verify_answer(&answer, &keys)
+            .filter(|answer| answer.broker == self.broker && answer.about == about)
+            .ok_or_else(|| {
+                Error::NotBelieved("the answer is not the pinned broker's, or to another question".into())
+            })?;
+        let view: AccountView = decode(&answer.body)?;
+        if view.peer == self.me.peer() {
+            Ok(view)
+        } else {
+            Err(Error::NotBelieved("the answer is about another account".into()))
+        }
+    }
+
+    fn seen(&self) -> Result<Head, Error> {
+        match self.store.read(|tx| tx.slot(Slot::Head))? {
+            None => Ok(Head::default()),
+            Some(bytes) => decode(&bytes),
+        }
+    }
+
+    /// The registration goes along until the broker answered a money command once.
+    fn register_if_unknown(&self) -> Result<Option<Signed<Register>>, Error> {
+        let known = self.store.read(|tx| tx.slot(Slot::KnownToLedger))?;
+        Ok(match known {
+            None => Some(self.me.register(self.broker)),
+            Some(_) => None,
+        })
+    }
+
+    /// Takes an answer; if it is not believed, once more with a fresh key list.
+    async fn receive<T, E>(
+        &self,
+        keys: BrokerKeys,
+        take: impl Fn(&BrokerKeys) -> Result<T, E>,
+    ) -> Result<T, Either<E>> {
+        let first = match take(&keys) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if self.refresh_lists().await.is_err() {
+            return Err(Either::NotBelieved(first));
+        }
+        let keys = self.keys().await.map_err(Either::Errand)?;
+        take(&keys).map_err(Either::NotBelieved)
+    }
+
+    async fn read<T>(&self, op: BrokerOp, message: Vec<u8>) -> Result<T, Error>
+    where
+        T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+    {
+        decode(&self.line.ask(op, message).await?)
+    }
+
+    /// Sends the same bytes, a little later each time, while the broker is busy or silent.
+    async fn patiently(&self, op: BrokerOp, message: Vec<u8>) -> Result<Vec<u8>, CallError> {
+        let mut wait = Duration::from_millis(200);
+        for _ in 1..TRIES {
+            match self.line.ask(op, message.clone()).await {
+                Err(CallError::Problem(problem)) if problem.kind.is_passing() => {}
+                Err(CallError::Silence(_)) => {}
+                answer => return answer,
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2);
+        }
+        self.line.ask(op, message).await
+    }
+}
+
+enum Either<E> {
+    Errand(Error),
+    NotBelieved(E),
+}
+
+fn verify_answer<'a>(answer: &'a Signed<Answer>, keys: &BrokerKeys) -> Option<&'a Answer> {
+    let key = keys.find(answer.content.kid, Purpose::Statement, answer.content.issued_at_ms)?;
+    answer.verify(&key).ok()
+}
+
+fn decode<T>(bytes: &[u8]) -> Result<T, Error>
+where
+    T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+{
+    wire::decode(bytes).map_err(|error| Error::Call(CallError::Unreadable(error.to_string())))
+}

@@ -1,0 +1,233 @@
+//! Granting, told as scenes between two or three peers.
+
+use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units};
+use netpay_protocol::ids::{Digest, EcoinId};
+use netpay_protocol::payment::Payment;
+use netpay_protocol::suite::Suite;
+use netpay_protocol::touchstone::Touchstone;
+
+use crate::ports::{Coins as _, OwnGrant, StoreError, Till as _, TillClaim};
+use crate::store::Store;
+use crate::test_broker::{NOW, TestBroker, run};
+use crate::till::accepting;
+use crate::trade::{Peer, chain_of};
+use crate::wallet::buying::Wish;
+use crate::wallet::granting;
+use crate::wallet::purse::Mode::{PerPayment, Session};
+
+fn scene() -> (TestBroker, Peer, Peer, Peer) {
+    (TestBroker::new(), Peer::new(1), Peer::new(2), Peer::new(3))
+}
+
+fn grants(peer: &Peer, ecoin: EcoinId) -> Vec<OwnGrant> {
+    peer.store.read(|tx| tx.grants(ecoin)).expect("read")
+}
+
+fn claims(peer: &Peer, ecoin: EcoinId) -> Vec<TillClaim> {
+    peer.store.read(|tx| tx.claims(ecoin)).expect("read")
+}
+
+fn ranges(grants: &[OwnGrant]) -> Vec<(u32, u32, u32)> {
+    let range = |own: &OwnGrant| (own.grant.from.0, own.grant.to.0, own.through.0);
+    grants.iter().map(range).collect()
+}
+
+#[test]
+fn the_papers_example_ends_in_one_claim_of_index_6_and_price_5() {
+    let (broker, alice, bob, carol) = scene();
+    let t = &alice.buy(&broker, chain_of(50, Suite::Md5))[0];
+    alice.pay(&broker, &bob, 3, PerPayment);
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 4, 3)], "Fig. 4: index 4");
+    alice.pay(&broker, &bob, 2, PerPayment);
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 6, 5)], "Fig. 6: index 6");
+    alice.pay(&broker, &carol, 1, PerPayment);
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 6, 5), (6, 7, 6)]);
+
+    let claim = &claims(&bob, t.ecoin)[..];
+    assert_eq!(claim.len(), 1, "Fig. 9: SP2 aggregates two payments");
+    assert_eq!(claim[0].through.next(), PaywordIndex(6));
+    assert_eq!(accepting::union(claim), [run(1, 5)]);
+    assert_eq!(accepting::union(&claims(&carol, t.ecoin)), [run(6, 6)]);
+}
+
+#[test]
+fn a_session_signs_ahead_and_never_beyond_what_the_order_needs() {
+    let (broker, alice, bob, _) = scene();
+    let t = &alice.buy(&broker, chain_of(256, Suite::Sha256))[0];
+    let order = bob.quote(&broker, &alice, 100);
+    let mut signed = Vec::new();
+    for due in 1..=100 {
+        while let Some(pay) = alice.grant(order, due, Session).expect("enough") {
+            if !matches!(pay.payment, Payment::Words { .. }) {
+                signed.push(grants(&alice, t.ecoin)[0].grant.to.0);
+            }
+            let paid = bob.accept(&broker, alice.id(), &pay).expect("accepted");
+            assert_eq!(paid.paid, Units(due));
+            alice.store.write(|tx| granting::acknowledged(tx, order, paid.paid)).expect("as sent");
+        }
+    }
+    assert_eq!(signed, [17, 33, 65, 101], "four signatures for a hundred words");
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 101, 100)]);
+    assert_eq!(grants(&alice, t.ecoin)[0].grant.order, order);
+}
+
+#[test]
+fn a_word_above_an_open_grant_is_never_spent_elsewhere() {
+    let (broker, alice, bob, carol) = scene();
+    alice.buy(&broker, chain_of(50, Suite::Sha256));
+    let order = bob.quote(&broker, &alice, 30);
+    alice.grant(order, 1, Session).expect("enough");
+    let other = carol.quote(&broker, &alice, 1);
+    for mode in [PerPayment, Session] {
+        let result = alice.grant(other, 1, mode);
+        assert!(matches!(result, Err(granting::Error::NotEnough { .. })), "{result:?}");
+    }
+}
+
+#[test]
+fn after_a_crash_between_commit_and_sending_the_same_payment_is_sent_and_nothing_new() {
+    let (broker, alice, bob, _) = scene();
+    let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
+    for mode in [PerPayment, Session] {
+        let order = bob.quote(&broker, &alice, 9);
+        let first = alice.grant(order, 4, mode).expect("enough").expect("due");
+        let before = grants(&alice, t.ecoin);
+        // The program died here. The next one asks for more, and gets what was not answered.
+        let again = alice.grant(order, 9, mode).expect("enough");
+        assert_eq!(again.as_ref(), Some(&first));
+        assert_eq!(grants(&alice, t.ecoin), before);
+        // It died again after the payee had taken it: the payee counts it once.
+        for _ in 0..3 {
+            let paid = bob.accept(&broker, alice.id(), &first).expect("accepted");
+            assert_eq!(paid.paid, Units(4));
+        }
+        alice.store.write(|tx| granting::acknowledged(tx, order, Units(4))).expect("as sent");
+        let rest = alice.grant(order, 9, mode).expect("enough").expect("due");
+        let paid = bob.accept(&broker, alice.id(), &rest).expect("accepted");
+        assert_eq!(paid.paid, Units(9));
+        alice.store.write(|tx| granting::acknowledged(tx, order, Units(9))).expect("as sent");
+    }
+}
+
+#[test]
+fn the_grant_and_the_payment_are_on_disk_together_or_not_at_all() {
+    let (broker, alice, bob, _) = scene();
+    let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
+    let order = bob.quote(&broker, &alice, 9);
+    let crashed: Result<(), granting::Error> = alice.store.write(|tx| {
+        granting::pay(tx, &alice.me.signing, order, Units(4), Session, NOW)?;
+        Err(StoreError::damaged("the power went").into())
+    });
+    assert!(crashed.is_err());
+    assert!(grants(&alice, t.ecoin).is_empty());
+}
+
+#[test]
+fn words_of_a_payment_that_was_refused_pay_the_next_order_of_the_same_payee() {
+    let (broker, alice, bob, _) = scene();
+    let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
+    let order = bob.quote(&broker, &alice, 5);
+    alice.grant(order, 5, PerPayment).expect("enough");
+    alice.store.write(|tx| granting::refused(tx, order, "no such order", NOW)).expect("noted");
+    alice.pay(&broker, &bob, 5, PerPayment);
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 6, 5)], "the same five words");
+}
+
+#[test]
+fn while_a_payment_of_one_order_is_unanswered_no_other_order_builds_on_its_grant() {
+    let (broker, alice, bob, _) = scene();
+    alice.buy(&broker, chain_of(50, Suite::Sha256));
+    let second = alice.buy(&broker, chain_of(60, Suite::Sha256))[0].clone();
+    let (one, two) = (bob.quote(&broker, &alice, 5), bob.quote(&broker, &alice, 5));
+    let first = alice.grant(one, 5, PerPayment).expect("enough").expect("due");
+    let other = alice.grant(two, 5, PerPayment).expect("enough").expect("due");
+    assert_eq!(other.payment.grant().0, second.ecoin);
+    for pay in [&other, &first] {
+        let paid = bob.accept(&broker, alice.id(), pay).expect("accepted");
+        assert_eq!(paid.paid, Units(5), "in whatever order they arrive");
+    }
+}
+
+#[test]
+fn a_price_above_one_chain_is_paid_from_several() {
+    let (broker, alice, bob, _) = scene();
+    for _ in 0..3 {
+        alice.buy(&broker, chain_of(10, Suite::Sha256));
+    }
+    for (price, mode) in [(14, PerPayment), (16, Session)] {
+        alice.pay(&broker, &bob, price, mode);
+    }
+    let (of_alice, _) = bob.store.read(|tx| tx.exposure(alice.id())).expect("read");
+    assert_eq!(of_alice, Units(30));
+    let empty = alice.grant(bob.quote(&broker, &alice, 1), 1, PerPayment);
+    assert!(matches!(empty, Err(granting::Error::NotEnough { .. })));
+}
+
+#[test]
+fn grants_by_parallel_processes_never_overlap() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("wallet.sqlite");
+    let broker = TestBroker::new();
+    let mut alice = Peer::new(1);
+    alice.store = Store::open(&path).expect("opens");
+    let ecoins: Vec<Touchstone> = (0..2).flat_map(|_| alice.buy(&broker, chain_of(60, Suite::Sha256))).collect();
+    let orders: Vec<Vec<Digest>> = (0..4)
+        .map(|seed| {
+            let payee = Peer::new(10 + seed);
+            (0..10).map(|_| payee.quote(&broker, &alice, 3)).collect()
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for orders in &orders {
+            let path = &path;
+            scope.spawn(move || {
+                let store = Store::open(path).expect("opens");
+                let me = crate::identity::Identity::of_seed(1);
+                for order in orders {
+                    store
+                        .write(|tx| {
+                            let paid = granting::pay(tx, &me.signing, *order, Units(3), PerPayment, NOW)?;
+                            assert!(paid.is_some());
+                            granting::acknowledged(tx, *order, Units(3))
+                        })
+                        .expect("paid");
+                }
+            });
+        }
+    });
+    let mut words = 0;
+    for t in &ecoins {
+        let grants = grants(&alice, t.ecoin);
+        for pair in grants.windows(2) {
+            assert!(pair[0].grant.to <= pair[1].grant.from, "{pair:?}");
+        }
+        let range = |own: &OwnGrant| own.grant.to.0 - own.grant.from.0;
+        words += grants.iter().map(range).sum::<u32>();
+    }
+    assert_eq!(words, 120, "every word once");
+}
+
+#[test]
+fn an_ecoin_of_larger_words_pays_a_price_rounded_up_once() {
+    let (broker, alice, bob, _) = scene();
+    let wish = Wish { unit_value: UnitValue(5), ..chain_of(50, Suite::Sha256) };
+    let t = &alice.buy(&broker, wish)[0];
+    let order = bob.quote(&broker, &alice, 12);
+    for due in 1..=12 {
+        while let Some(pay) = alice.grant(order, due, Session).expect("enough") {
+            let paid = bob.accept(&broker, alice.id(), &pay).expect("accepted").paid;
+            alice.store.write(|tx| granting::acknowledged(tx, order, paid)).expect("as sent");
+        }
+    }
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 4, 3)], "3 words of 5 units for 12");
+}
+
+#[test]
+fn a_payee_that_acknowledges_less_than_it_was_sent_is_paid_no_more() {
+    let (broker, alice, bob, _) = scene();
+    alice.buy(&broker, chain_of(50, Suite::Sha256));
+    let order = bob.quote(&broker, &alice, 12);
+    alice.grant(order, 6, Session).expect("enough");
+    let short = alice.store.write(|tx| granting::acknowledged(tx, order, Units(5)));
+    assert!(matches!(short, Err(granting::Error::Short { .. })));
+}

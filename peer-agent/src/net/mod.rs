@@ -1,0 +1,109 @@
+//! The NATS adapter: the only part that uses `async-nats`.
+//!
+//! Carries bytes and tells silence from problems. Knows no store, and believes nothing that it carries.
+
+mod call;
+pub mod connect;
+pub mod server;
+
+use bytes::Bytes;
+use netpay_protocol::ids::PeerId;
+use netpay_protocol::layout::Signed;
+use netpay_protocol::messages::{Account, Announce, Done, Hits, Search, TakeBack};
+use netpay_protocol::register::Register;
+use netpay_protocol::subjects::{self, BrokerOp, IndexOp, PeerOp};
+use netpay_protocol::wire;
+
+use crate::ports::{Broker, CallError, Supplier};
+
+/// A connection, as one peer.
+#[derive(Clone)]
+pub struct Net {
+    client: async_nats::Client,
+    me: PeerId,
+}
+
+/// The way to another peer.
+pub struct ToPeer {
+    net: Net,
+    to: PeerId,
+}
+
+impl Net {
+    /// The way to another peer.
+    pub fn to_peer(&self, to: PeerId) -> ToPeer {
+        ToPeer { net: self.clone(), to }
+    }
+
+    /// Opens an account.
+    pub async fn register(&self, register: &Signed<Register>) -> Result<Account, CallError> {
+        self.exchange(subjects::REGISTER.into(), register).await
+    }
+
+    /// Finds content.
+    pub async fn search(&self, search: &Search) -> Result<Hits, CallError> {
+        self.exchange(subjects::index(self.me, IndexOp::Search), search).await
+    }
+
+    /// Offers content.
+    pub async fn announce(&self, announce: &Announce) -> Result<Done, CallError> {
+        self.exchange(subjects::index(self.me, IndexOp::Announce), announce).await
+    }
+
+    /// Takes an offer back.
+    pub async fn withdraw(&self, back: &TakeBack) -> Result<Done, CallError> {
+        self.exchange(subjects::index(self.me, IndexOp::Withdraw), back).await
+    }
+
+    async fn exchange<A, B>(&self, subject: String, message: &A) -> Result<B, CallError>
+    where
+        A: minicbor::Encode<()>,
+        B: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+    {
+        let answer = call::request(&self.client, subject, wire::encode(message)).await?;
+        wire::decode(&answer).map_err(|error| CallError::Unreadable(error.to_string()))
+    }
+
+    /// What comes on a subject, until the connection ends.
+    pub async fn listen(&self, subject: String) -> Result<async_nats::Subscriber, CallError> {
+        self.client.subscribe(subject).await.map_err(|error| CallError::Silence(error.to_string()))
+    }
+
+    /// Answers a request.
+    pub async fn answer(
+        &self,
+        to: Option<async_nats::Subject>,
+        answer: Result<Vec<u8>, netpay_protocol::problem::Problem>,
+    ) {
+        let Some(to) = to else { return };
+        let sent = match answer {
+            Ok(bytes) => self.client.publish(to, Bytes::from(bytes)).await,
+            Err(problem) => {
+                self.client.publish_with_headers(to, call::headers(&problem), Bytes::from(wire::encode(&problem))).await
+            }
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%error, "an answer could not be sent");
+        }
+    }
+
+    /// Waits until everything that was published has left.
+    pub async fn flush(&self) {
+        if let Err(error) = self.client.flush().await {
+            tracing::warn!(%error, "not everything was sent");
+        }
+    }
+}
+
+impl Broker for Net {
+    async fn ask(&self, op: BrokerOp, message: Vec<u8>) -> Result<Vec<u8>, CallError> {
+        call::request(&self.client, subjects::request(self.me, op), message).await
+    }
+}
+
+impl Supplier for ToPeer {
+    async fn ask(&self, op: PeerOp, message: Vec<u8>) -> Result<Vec<u8>, CallError> {
+        let subject = subjects::peer(self.to, self.net.me, op);
+        call::request(&self.net.client, subject, message).await
+    }
+}

@@ -1,0 +1,98 @@
+//! What comes from other peers and from the broker while this peer serves.
+
+use futures::StreamExt as _;
+use netpay_protocol::ids::PeerId;
+use netpay_protocol::problem::Problem;
+use netpay_protocol::subjects::{self, PeerOp};
+
+use super::Net;
+use crate::ports::CallError;
+
+/// A request of another peer.
+pub struct Incoming {
+    /// The sender's token in the subject.
+    pub from: PeerId,
+    /// What it wants.
+    pub op: PeerOp,
+    /// The message.
+    pub bytes: Vec<u8>,
+    reply: Option<async_nats::Subject>,
+}
+
+impl Incoming {
+    /// Answers it.
+    pub async fn answer(self, net: &Net, answer: Result<Vec<u8>, Problem>) {
+        net.answer(self.reply, answer).await;
+    }
+}
+
+/// A notice of the broker's.
+pub enum Notice {
+    /// A key list.
+    Keys(Vec<u8>),
+    /// A revocation list.
+    Revoked(Vec<u8>),
+}
+
+/// Everything that a serving peer listens to.
+pub struct Listening {
+    peers: async_nats::Subscriber,
+    keys: async_nats::Subscriber,
+    revoked: async_nats::Subscriber,
+}
+
+/// One thing that came.
+pub enum Event {
+    /// A request of another peer.
+    Request(Incoming),
+    /// A notice of the broker's.
+    Notice(Notice),
+}
+
+impl Listening {
+    /// Subscribes to requests and notices; returns when the server has them.
+    pub async fn start(net: &Net) -> Result<Self, CallError> {
+        let listening = Self {
+            peers: net.listen(subjects::any_peer(net.me)).await?,
+            keys: net.listen(subjects::NOTICE_KEYS.into()).await?,
+            revoked: net.listen(subjects::NOTICE_REVOKED.into()).await?,
+        };
+        net.flush().await;
+        Ok(listening)
+    }
+
+    /// The next thing that came; `None` when the connection is gone for good.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            tokio::select! {
+                message = self.peers.next() => {
+                    let message = message?;
+                    // A subject that names no peer or operation has no sender to answer to.
+                    if let Some((from, op)) = subjects::peer_sender(&message.subject) {
+                        return Some(Event::Request(Incoming {
+                            from,
+                            op,
+                            bytes: message.payload.to_vec(),
+                            reply: message.reply,
+                        }));
+                    }
+                }
+                message = self.keys.next() => {
+                    return Some(Event::Notice(Notice::Keys(message?.payload.to_vec())));
+                }
+                message = self.revoked.next() => {
+                    return Some(Event::Notice(Notice::Revoked(message?.payload.to_vec())));
+                }
+            }
+        }
+    }
+
+    /// Takes no more; what already came is still answered by [`Listening::next`].
+    pub async fn stop(&mut self) {
+        for subscriber in [&mut self.peers, &mut self.keys, &mut self.revoked] {
+            if let Err(error) = subscriber.drain().await {
+                tracing::debug!(%error, "cannot drain a subscription");
+            }
+        }
+    }
+}

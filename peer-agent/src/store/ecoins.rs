@@ -1,0 +1,93 @@
+//! E-coins of the wallet and the grants on them.
+
+use netpay_protocol::amounts::PaywordIndex;
+use netpay_protocol::ids::{Digest, EcoinId, PeerId, RequestId};
+use netpay_protocol::index::Grant;
+use netpay_protocol::keys::Signature;
+use netpay_protocol::suite::Payword;
+use netpay_protocol::wire;
+use rusqlite::{Row, params};
+
+use super::{Tx, message};
+use crate::ports::{Coins, Ecoin, OwnGrant, Stored};
+
+fn ecoin(row: &Row<'_>) -> Stored<Ecoin> {
+    Ok(Ecoin {
+        touchstone: message(row, "touchstone")?,
+        last: Payword::unchecked(row.get("last")?),
+        locked: row.get("locked")?,
+    })
+}
+
+fn grant(row: &Row<'_>) -> Stored<OwnGrant> {
+    Ok(OwnGrant {
+        ecoin: EcoinId(row.get("ecoin")?),
+        payee: PeerId(row.get("payee")?),
+        grant: Grant {
+            from: PaywordIndex(row.get("first")?),
+            to: PaywordIndex(row.get("after")?),
+            order: Digest(row.get("pays_for")?),
+            signature: Signature(row.get("signature")?),
+        },
+        through: PaywordIndex(row.get("through")?),
+        acked: PaywordIndex(row.get("acked")?),
+        acked_to: PaywordIndex(row.get("acked_after")?),
+    })
+}
+
+impl Coins for Tx<'_> {
+    fn add_ecoin(&self, ecoin: &Ecoin, bought_with: RequestId) -> Stored<bool> {
+        let added = self.run(
+            "INSERT INTO ecoins (ecoin, touchstone, last, locked, request) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (ecoin) DO NOTHING",
+            params![
+                ecoin.touchstone.content.ecoin.0,
+                wire::encode(&ecoin.touchstone),
+                ecoin.last.bytes(),
+                ecoin.locked,
+                bought_with.0
+            ],
+        )?;
+        Ok(added == 1)
+    }
+
+    fn ecoin(&self, id: EcoinId) -> Stored<Option<Ecoin>> {
+        self.row("SELECT * FROM ecoins WHERE ecoin = ?", [id.0], ecoin)
+    }
+
+    fn live_ecoins(&self) -> Stored<Vec<Ecoin>> {
+        self.rows("SELECT * FROM ecoins WHERE live = 1 ORDER BY id", [], ecoin)
+    }
+
+    fn all_ecoins(&self) -> Stored<Vec<Ecoin>> {
+        self.rows("SELECT * FROM ecoins ORDER BY id", [], ecoin)
+    }
+
+    fn grants(&self, ecoin: EcoinId) -> Stored<Vec<OwnGrant>> {
+        self.rows("SELECT * FROM grants WHERE ecoin = ? ORDER BY first", [ecoin.0], grant)
+    }
+
+    fn put_grant(&self, own: &OwnGrant) -> Stored<()> {
+        self.run(
+            "INSERT OR REPLACE INTO grants \
+             (ecoin, first, after, payee, pays_for, signature, through, acked, acked_after) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                own.ecoin.0,
+                own.grant.from.0,
+                own.grant.to.0,
+                own.payee.0,
+                own.grant.order.0,
+                own.grant.signature.0,
+                own.through.0,
+                own.acked.0,
+                own.acked_to.0
+            ],
+        )
+        .map(|_| ())
+    }
+
+    fn retire_ecoin(&self, ecoin: EcoinId) -> Stored<()> {
+        self.run("UPDATE ecoins SET live = 0 WHERE ecoin = ?", [ecoin.0]).map(|_| ())
+    }
+}

@@ -1,0 +1,157 @@
+//! The SQLite adapter of the store ports: one file per table group.
+//!
+//! WAL, `synchronous=FULL`, and `BEGIN IMMEDIATE` for whatever writes, so that what was committed survives a crash, and
+//! several processes on one home take turns. It decides nothing about money; `wallet` and `till` do.
+
+mod batches;
+mod claims;
+mod ecoins;
+mod history;
+mod in_orders;
+mod out_orders;
+mod purchases;
+mod schema;
+mod shares;
+mod slots;
+
+use std::path::Path;
+use std::time::Duration;
+
+use netpay_protocol::amounts::Units;
+use netpay_protocol::wire;
+use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, TransactionBehavior};
+
+use crate::ports::{StoreError, Stored};
+
+/// How long a process waits for another one's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// One connection to the wallet's database.
+pub struct Store(Connection);
+
+/// One transaction: the store ports are implemented on it.
+pub struct Tx<'a>(Transaction<'a>);
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl Store {
+    /// Opens the file, and makes it if it is not there.
+    pub fn open(path: &Path) -> Stored<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::prepared(Connection::open_with_flags(path, flags)?)
+    }
+
+    /// A store that lasts as long as the value: for tests.
+    pub fn in_memory() -> Stored<Self> {
+        Self::prepared(Connection::open_in_memory()?)
+    }
+
+    fn prepared(db: Connection) -> Stored<Self> {
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "foreign_keys", true)?;
+        schema::prepare(&db)?;
+        db.set_prepared_statement_cache_capacity(64);
+        Ok(Self(db))
+    }
+
+    /// Runs a step that may write. When it returns `Ok`, what it wrote is on disk; otherwise nothing of it is.
+    pub fn write<T, E: From<StoreError>>(&self, step: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        let tx = self.begin(TransactionBehavior::Immediate)?;
+        let value = step(&tx)?;
+        tx.0.commit().map_err(StoreError::from)?;
+        Ok(value)
+    }
+
+    /// Runs a step that only reads; it sees one state of everything.
+    pub fn read<T, E: From<StoreError>>(&self, step: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        step(&self.begin(TransactionBehavior::Deferred)?)
+    }
+
+    fn begin(&self, behavior: TransactionBehavior) -> Stored<Tx<'_>> {
+        Ok(Tx(Transaction::new_unchecked(&self.0, behavior)?))
+    }
+}
+
+impl Tx<'_> {
+    /// Runs a statement; answers how many rows it changed.
+    fn run(&self, sql: &str, params: impl Params) -> Stored<usize> {
+        Ok(self.0.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Every row, read by `read`.
+    fn rows<T>(&self, sql: &str, params: impl Params, read: impl Fn(&Row<'_>) -> Stored<T>) -> Stored<Vec<T>> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            out.push(read(row)?);
+        }
+        Ok(out)
+    }
+
+    /// The first row, if there is one.
+    fn row<T>(&self, sql: &str, params: impl Params, read: impl Fn(&Row<'_>) -> Stored<T>) -> Stored<Option<T>> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(read).transpose()
+    }
+}
+
+/// An amount or time as SQLite keeps it. Beyond 2^63 there is no money and no time.
+fn int(value: u64) -> Stored<i64> {
+    i64::try_from(value).map_err(|_| StoreError::damaged("a number above 2^63"))
+}
+
+fn uint(row: &Row<'_>, column: &str) -> Stored<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| StoreError::damaged("a number below zero"))
+}
+
+fn units(row: &Row<'_>, column: &str) -> Stored<Units> {
+    uint(row, column).map(Units)
+}
+
+/// A message that is kept as it travels.
+fn message<T>(row: &Row<'_>, column: &str) -> Stored<T>
+where
+    T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+{
+    let bytes: Vec<u8> = row.get(column)?;
+    wire::decode(&bytes).map_err(|error| StoreError::damaged(format!("{column}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_is_synced_and_the_journal_is_a_wal() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("wallet.sqlite")).expect("opens");
+        let ask = |name| -> String {
+            store
+                .0
+                .pragma_query_value(None, name, |row| {
+                    row.get::<_, rusqlite::types::Value>(0).map(|value| format!("{value:?}"))
+                })
+                .expect("a pragma")
+        };
+        assert_eq!(ask("journal_mode"), "Text(\"wal\")");
+        assert_eq!(ask("synchronous"), "Integer(2)");
+    }
+
+    #[test]
+    fn a_file_of_another_form_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("wallet.sqlite");
+        let store = Store::open(&path).expect("opens");
+        store.0.pragma_update(None, "user_version", 9).expect("a pragma");
+        assert!(Store::open(&path).is_err());
+    }
+}

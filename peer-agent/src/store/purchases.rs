@@ -1,0 +1,52 @@
+//! Purchases: what was ordered of the broker, kept before it was sent.
+
+use netpay_protocol::buy::BuyEcoins;
+use netpay_protocol::ids::RequestId;
+use netpay_protocol::layout::Signed;
+use netpay_protocol::wire;
+use rusqlite::params;
+
+use super::{Tx, int, message};
+use crate::ports::{PurchaseState, Purchases, StoreError, Stored};
+
+fn name(state: PurchaseState) -> &'static str {
+    match state {
+        PurchaseState::Pending => "pending",
+        PurchaseState::Done => "done",
+        PurchaseState::Dropped => "dropped",
+    }
+}
+
+impl Purchases for Tx<'_> {
+    fn add_purchase(&self, buy: &Signed<BuyEcoins>, now_ms: u64) -> Stored<()> {
+        self.run(
+            "INSERT INTO purchases (request, message, at_ms, state) VALUES (?, ?, ?, 'pending')",
+            params![buy.content.request.0, wire::encode(buy), int(now_ms)?],
+        )
+        .map(|_| ())
+    }
+
+    fn pending_purchases(&self) -> Stored<Vec<Signed<BuyEcoins>>> {
+        self.rows("SELECT message FROM purchases WHERE state = 'pending' ORDER BY at_ms, request", [], |row| {
+            message(row, "message")
+        })
+    }
+
+    fn purchase_state(&self, request: RequestId) -> Stored<Option<PurchaseState>> {
+        self.row("SELECT state FROM purchases WHERE request = ?", [request.0], |row| {
+            let state: String = row.get("state")?;
+            [PurchaseState::Pending, PurchaseState::Done, PurchaseState::Dropped]
+                .into_iter()
+                .find(|known| name(*known) == state)
+                .ok_or_else(|| StoreError::damaged("a purchase's state"))
+        })
+    }
+
+    fn end_purchase(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()> {
+        self.run(
+            "UPDATE purchases SET state = ?, why = ? WHERE request = ? AND state = 'pending'",
+            params![name(state), why, request.0],
+        )
+        .map(|_| ())
+    }
+}

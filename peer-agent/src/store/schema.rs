@@ -1,0 +1,91 @@
+//! The tables, and the number that says which form of them a file has.
+//!
+//! Amounts of money are kept as decimal integers; whatever was signed is kept as it travels. Rows that prove something
+//! (grants, claims, touchstones, batches, statements) are never updated in what was signed, and not deleted here.
+
+use rusqlite::Connection;
+
+/// Which form of the tables this program reads and writes.
+const FORM: u32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE purchases (
+  request BLOB PRIMARY KEY, message BLOB NOT NULL, at_ms INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'dropped')), why TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ecoins (
+  id INTEGER PRIMARY KEY, ecoin BLOB NOT NULL UNIQUE, touchstone BLOB NOT NULL, last BLOB NOT NULL,
+  locked INTEGER NOT NULL, live INTEGER NOT NULL DEFAULT 1, request BLOB NOT NULL
+) STRICT;
+CREATE INDEX live_ecoins ON ecoins (id) WHERE live = 1;
+
+CREATE TABLE grants (
+  ecoin BLOB NOT NULL, first INTEGER NOT NULL, after INTEGER NOT NULL, payee BLOB NOT NULL, pays_for BLOB NOT NULL,
+  signature BLOB NOT NULL, through INTEGER NOT NULL, acked INTEGER NOT NULL, acked_after INTEGER NOT NULL,
+  PRIMARY KEY (ecoin, first)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE out_orders (
+  id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, payee BLOB NOT NULL, quote BLOB NOT NULL,
+  payee_key BLOB NOT NULL, suites TEXT NOT NULL, sent INTEGER NOT NULL, paid INTEGER NOT NULL, words INTEGER NOT NULL,
+  pending BLOB, pending_units INTEGER NOT NULL, done INTEGER NOT NULL
+) STRICT;
+CREATE INDEX open_out_orders ON out_orders (payee) WHERE done = 0;
+
+CREATE TABLE in_orders (
+  digest BLOB PRIMARY KEY, quote BLOB NOT NULL, asker BLOB NOT NULL, paid INTEGER NOT NULL, expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unpaid_in_orders ON in_orders (expires_ms) WHERE paid = 0;
+
+CREATE TABLE till_ecoins (
+  ecoin BLOB PRIMARY KEY, payer BLOB NOT NULL, unit_value INTEGER NOT NULL, touchstone BLOB NOT NULL,
+  high INTEGER NOT NULL, high_word BLOB NOT NULL, unknown INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX till_ecoins_by_payer ON till_ecoins (payer);
+
+CREATE TABLE claims (
+  id INTEGER PRIMARY KEY, ecoin BLOB NOT NULL, first INTEGER NOT NULL, after INTEGER NOT NULL,
+  pays_for BLOB NOT NULL, signature BLOB NOT NULL, through INTEGER NOT NULL, word BLOB NOT NULL,
+  settled INTEGER NOT NULL, conflicting INTEGER NOT NULL, lost INTEGER, UNIQUE (ecoin, first)
+) STRICT;
+CREATE INDEX claims_to_settle ON claims (id) WHERE through > settled AND lost IS NULL;
+
+CREATE TABLE batches (
+  request BLOB PRIMARY KEY, batch BLOB NOT NULL, at_ms INTEGER NOT NULL, statement BLOB, settled_ms INTEGER,
+  state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'dropped'))
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX one_open_batch ON batches (state) WHERE state = 'open';
+
+CREATE TABLE history (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, what TEXT NOT NULL, counterparty BLOB, ecoin BLOB,
+  units INTEGER NOT NULL, note TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE slots (slot TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE shares (
+  content BLOB PRIMARY KEY, path TEXT NOT NULL, name TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+  price INTEGER NOT NULL, tags TEXT NOT NULL, tree BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Makes the tables in a new file; refuses a file of another form. Safe against another process doing the same.
+pub fn prepare(db: &Connection) -> Result<(), rusqlite::Error> {
+    let form = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get(0));
+    if form(db)? == FORM {
+        return Ok(());
+    }
+    let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
+    match form(&tx)? {
+        0 => {
+            tx.execute_batch(TABLES)?;
+            tx.pragma_update(None, "user_version", FORM)?;
+            tx.commit()
+        }
+        FORM => Ok(()),
+        other => Err(rusqlite::Error::InvalidParameterName(format!(
+            "its tables have form {other}, and this program knows form {FORM}"
+        ))),
+    }
+}

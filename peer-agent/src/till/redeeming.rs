@@ -1,0 +1,234 @@
+//! Redeeming claims in batches (the paper's M6 and M7), and settling them by the broker's statement.
+//!
+//! The signed batch is stored before it is sent and the same bytes are sent until a statement answers it. A line of the
+//! statement settles the words of its own claim, so words that were accepted meanwhile wait for the next batch.
+
+use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
+use netpay_protocol::ids::{BrokerId, PeerId, RequestId};
+use netpay_protocol::key_list::{BrokerKeys, Purpose};
+use netpay_protocol::keys::SigningKey;
+use netpay_protocol::layout::Signed;
+use netpay_protocol::limits::{MAX_CLAIMS_PER_BATCH, MAX_STEPS_PER_BATCH, MAX_TOUCHSTONES_PER_BATCH};
+use netpay_protocol::problem::Problem;
+use netpay_protocol::redemption::{Claim, Head, Line, NotTheAnswer, RedemptionBatch, Statement, Verdict};
+use netpay_protocol::touchstone::Touchstone;
+use netpay_protocol::wire;
+
+use crate::ports::{Batches, Entry, History, Slot, Slots, StoreError, Stored, Till, TillClaim};
+
+/// Why a statement is not believed. The batch stays open.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBelieved {
+    /// Signed by no key of the pinned broker's for this purpose.
+    #[error("the statement is not signed by the pinned broker")]
+    Signature,
+    /// Not about this batch.
+    #[error(transparent)]
+    NotTheAnswer(#[from] NotTheAnswer),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which claims a redemption asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// Those with words that no statement settled.
+    Unsettled,
+    /// Every one that is still held: after the broker was restored from a backup.
+    All,
+}
+
+/// Who redeems where.
+pub struct Redeemer<'a> {
+    /// The key that signs.
+    pub key: &'a SigningKey,
+    /// At which broker.
+    pub broker: BrokerId,
+}
+
+/// Step 1: the open batch, or a new one with the claims after `cursor`; `None` when there are none. Answers the cursor
+/// behind the last claim too, so that one redemption asks for each claim once.
+pub fn batch(
+    store: &(impl Till + Batches + Slots),
+    who: &Redeemer<'_>,
+    request: RequestId,
+    which: Which,
+    cursor: i64,
+    now_ms: u64,
+) -> Stored<Option<(Signed<RedemptionBatch>, i64)>> {
+    if let Some(open) = store.open_batch()? {
+        return Ok(Some((open, cursor)));
+    }
+    let payee = PeerId::of(&who.key.public());
+    let mut batch = RedemptionBatch { broker: who.broker, payee, request, seen: seen(store)?, claims: Vec::new() };
+    let (mut last, mut steps, mut touchstones) = (cursor, 0_u64, 0_u32);
+    for (id, held) in store.claims_after(cursor, which == Which::All, MAX_CLAIMS_PER_BATCH)? {
+        steps = steps.saturating_add(u64::from(held.through.0));
+        if store.till_ecoin(held.ecoin)?.is_some_and(|e| e.unknown) {
+            touchstones += 1;
+        }
+        if steps > MAX_STEPS_PER_BATCH || touchstones > MAX_TOUCHSTONES_PER_BATCH {
+            break;
+        }
+        batch.claims.push(Claim {
+            index: held.grant.signed(who.broker, held.ecoin, payee),
+            through: held.through,
+            word: held.word,
+        });
+        last = id;
+    }
+    if batch.claims.is_empty() {
+        return Ok(None);
+    }
+    let batch = Signed::new(batch, who.key);
+    store.add_batch(&batch, now_ms)?;
+    Ok(Some((batch, last)))
+}
+
+/// The touchstones that go along: those of e-coins that the broker called unknown.
+pub fn touchstones(store: &impl Till, batch: &RedemptionBatch) -> Stored<Vec<Signed<Touchstone>>> {
+    let mut out: Vec<Signed<Touchstone>> = Vec::new();
+    for claim in &batch.claims {
+        if out.iter().any(|t| t.content.ecoin == claim.ecoin()) {
+            continue;
+        }
+        if let Some(ecoin) = store.till_ecoin(claim.ecoin())?.filter(|ecoin| ecoin.unknown) {
+            out.push(ecoin.touchstone);
+        }
+    }
+    Ok(out)
+}
+
+/// Step 2: takes the broker's statement. Answers each line with its claim and what it credited.
+pub fn settle(
+    store: &(impl Till + Batches + Slots + History),
+    keys: &BrokerKeys,
+    batch: &RedemptionBatch,
+    statement: &Signed<Statement>,
+    now_ms: u64,
+) -> Result<Vec<SettledLine>, NotBelieved> {
+    let s = &statement.content;
+    let key = keys.find(s.kid, Purpose::Statement, s.issued_at_ms).ok_or(NotBelieved::Signature)?;
+    statement.verify(&key).map_err(|_| NotBelieved::Signature)?;
+    s.answers(batch)?;
+    let open = store.open_batch()?;
+    let still_open = open.is_some_and(|open| open.content == *batch);
+    let mut lines = Vec::with_capacity(s.lines.len());
+    for (line, claim) in s.lines.iter().zip(&batch.claims) {
+        let line = settled_line(store, claim, *line)?;
+        // Another process may have taken the same statement meanwhile.
+        if still_open {
+            settle_claim(store, claim, &line, s.request, now_ms)?;
+        }
+        lines.push(line);
+    }
+    if still_open {
+        store.settle_batch(statement)?;
+        store.put_slot(Slot::Head, &wire::encode(&s.head))?;
+    }
+    Ok(lines)
+}
+
+/// Step 2, when the broker rejects the batch as a whole. A passing problem keeps it; anything else frees its claims for
+/// another batch. Answers whether it ended.
+pub fn rejected(store: &(impl Batches + History), batch: &RedemptionBatch, problem: &Problem) -> Stored<bool> {
+    if problem.kind.is_passing() {
+        return Ok(false);
+    }
+    store.drop_batch(batch.request)?;
+    Ok(true)
+}
+
+/// A line of a statement with the claim that it answers.
+#[derive(Clone, Debug)]
+pub struct SettledLine {
+    /// The claim.
+    pub claim: Claim,
+    /// The broker's word on it.
+    pub line: Line,
+    /// Who paid.
+    pub payer: Option<PeerId>,
+    /// What was credited.
+    pub credited: Units,
+}
+
+fn settled_line(store: &impl Till, claim: &Claim, line: Line) -> Stored<SettledLine> {
+    let ecoin = store.till_ecoin(claim.ecoin())?;
+    let t = ecoin.as_ref().map(|ecoin| &ecoin.touchstone.content);
+    Ok(SettledLine {
+        claim: claim.clone(),
+        line,
+        payer: t.map(|t| t.payer),
+        credited: t.map_or(Units::ZERO, |t| line.credited.worth(t.unit_value)),
+    })
+}
+
+/// Settles the words of one claim, and no others.
+fn settle_claim(
+    store: &(impl Till + History),
+    claim: &Claim,
+    line: &SettledLine,
+    request: RequestId,
+    now_ms: u64,
+) -> Stored<()> {
+    let claims = store.claims(claim.ecoin())?;
+    let from = claim.index.content.from;
+    let missing = || StoreError::damaged("a claim that was asked for is missing");
+    let held = claims.into_iter().find(|held| held.grant.from == from).ok_or_else(missing)?;
+    let mut ecoin = store.till_ecoin(claim.ecoin())?.ok_or_else(missing)?;
+    let unit = ecoin.touchstone.content.unit_value;
+    let note = |what: &str, words: WordCount, text: String| {
+        store.note(Entry {
+            at_ms: now_ms,
+            what: what.into(),
+            with: line.payer,
+            ecoin: Some(claim.ecoin()),
+            units: words.worth(unit),
+            note: text,
+        })
+    };
+    let verdict = line.line.verdict;
+    if verdict.settles() {
+        let conflicting = line.line.conflicting;
+        note("redeem", line.line.credited, format!("batch {request}: {}", verdict.name()))?;
+        if conflicting.0 > 0 && conflicting != held.conflicting {
+            note("double_spend", conflicting, "the payer had spent these words with somebody else: lost".into())?;
+        }
+        store.put_claim(&TillClaim {
+            settled: held.settled.max(claim.through),
+            conflicting: held.conflicting.max(conflicting),
+            ..held
+        })?;
+        if ecoin.unknown {
+            ecoin.unknown = false;
+            store.put_till_ecoin(&ecoin)?;
+        }
+        return Ok(());
+    }
+    if verdict == Verdict::UnknownEcoin {
+        ecoin.unknown = true;
+        return store.put_till_ecoin(&ecoin);
+    }
+    let unsettled = WordCount(claim.through.0.saturating_sub(held.settled.0));
+    note("lost", unsettled, format!("batch {request}: {}", verdict.name()))?;
+    // A claim whose words were all settled before loses nothing by being asked for again.
+    if held.settled < claim.through {
+        store.put_claim(&TillClaim { lost: Some(verdict), ..held })?;
+    }
+    Ok(())
+}
+
+/// The last ledger head that a statement showed.
+fn seen(store: &impl Slots) -> Stored<Head> {
+    match store.slot(Slot::Head)? {
+        None => Ok(Head::default()),
+        Some(bytes) => wire::decode(&bytes).map_err(|error| StoreError(Box::new(error))),
+    }
+}
+
+/// Words of a claim that no statement settled.
+pub fn unsettled(claim: &TillClaim) -> WordCount {
+    let nothing = PaywordIndex(claim.grant.from.0.saturating_sub(1));
+    WordCount(claim.through.0.saturating_sub(claim.settled.max(nothing).0))
+}

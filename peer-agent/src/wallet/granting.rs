@@ -1,0 +1,289 @@
+//! Granting words and revealing them (DESIGN §3.5, the paper's M4).
+//!
+//! Every step is one transaction that leaves a [`Pay`] in the order before it is sent: sent again after a crash it is
+//! the same payment, which the payee counts once. Nothing new is granted while a payment of the order is unanswered, so
+//! nothing is ever paid twice.
+
+use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
+use netpay_protocol::chain::PaywordChain;
+use netpay_protocol::ids::{Digest, PeerId};
+use netpay_protocol::index::{Grant, SignedIndex};
+use netpay_protocol::keys::{PublicKey, SigningKey};
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::messages::Quoted;
+use netpay_protocol::payment::{Pay, Payment, Revealed};
+use netpay_protocol::suite::Suite;
+
+use super::purse::{self, Chain, Due, Mode, Step};
+use crate::ports::{Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, StoreError, Stored};
+
+/// Why there is no payment.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The wallet has not enough that this payee would take.
+    #[error(
+        "the wallet has {have} units that this payee takes and that are free to spend, and {need} are due; buy more with: netpay buy"
+    )]
+    NotEnough {
+        /// What it has.
+        have: Units,
+        /// What is due.
+        need: Units,
+    },
+    /// There is no such order in the wallet.
+    #[error("the wallet has no such order")]
+    UnknownOrder,
+    /// The payee acknowledged less than what it was sent.
+    #[error("the payee says that {acknowledged} units were paid, and {sent} were sent")]
+    Short {
+        /// What it says.
+        acknowledged: Units,
+        /// What it was sent.
+        sent: Units,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keeps a quote that was verified, as an order to be paid.
+pub fn open_order(store: &impl OutOrders, quoted: &Quoted) -> Stored<OutOrder> {
+    let order = OutOrder {
+        quote: quoted.quote.clone(),
+        payee_key: quoted.key,
+        suites: quoted.suites.clone(),
+        sent: Units::ZERO,
+        paid: Units::ZERO,
+        words: WordCount(0),
+        pending: None,
+        done: false,
+    };
+    store.put_out_order(&order)?;
+    Ok(order)
+}
+
+/// The next payment until `due` is paid towards the order in all; `None` when it is. A payment that was not answered is
+/// the next one, whatever is due.
+pub fn pay(
+    store: &(impl Coins + OutOrders + History),
+    key: &SigningKey,
+    order: Digest,
+    due: Units,
+    mode: Mode,
+    now_ms: u64,
+) -> Result<Option<Pay>, Error> {
+    let mut out = store.out_order(order)?.ok_or(Error::UnknownOrder)?;
+    if let Some(pending) = out.pending {
+        return Ok(Some(pending.pay));
+    }
+    let quote = &out.quote.content;
+    let missing = |target: Units| target.min(quote.price_units).saturating_sub(out.sent);
+    if missing(due) == Units::ZERO {
+        return Ok(None);
+    }
+    let due = Due {
+        payee: quote.payee,
+        bound_to: match mode {
+            Mode::Session => order,
+            Mode::PerPayment => Digest::ZERO,
+        },
+        now: missing(due),
+        in_all: missing(quote.price_units),
+        suites: &out.suites,
+        mode,
+        at_ms: now_ms,
+    };
+    let chains = chains(store)?;
+    let unanswered = unanswered(store, due.payee)?;
+    let busy = |own: &OwnGrant| unanswered.contains(&(own.ecoin, own.grant.from));
+    let (chain, step) = purse::choose(&chains, &due, &busy)
+        .ok_or_else(|| Error::NotEnough { have: free_to_spend(&chains, &due), need: due.now })?;
+    let pay = Pay { order, payment: reveal(store, key, chain, step, &due)? };
+    let units = step.words.worth(chain.ecoin.touchstone.content.unit_value);
+    store.note(Entry {
+        at_ms: now_ms,
+        what: "grant".into(),
+        with: Some(due.payee),
+        ecoin: Some(chain.ecoin.touchstone.content.ecoin),
+        units,
+        note: format!("words through {} of {}..{}", step.through, step.from, step.to),
+    })?;
+    out.sent = out.sent.checked_add(units).ok_or_else(overflow)?;
+    out.words = out.words.plus(step.words);
+    out.pending = Some(Pending { pay: pay.clone(), units });
+    store.put_out_order(&out)?;
+    Ok(Some(pay))
+}
+
+/// The payee took the pending payment and says what was paid in all.
+pub fn acknowledged(store: &(impl Coins + OutOrders), order: Digest, paid: Units) -> Result<(), Error> {
+    let mut out = store.out_order(order)?.ok_or(Error::UnknownOrder)?;
+    let Some(pending) = out.pending.take() else {
+        return Ok(());
+    };
+    let (ecoin, from) = pending.pay.payment.grant();
+    let grants = store.grants(ecoin)?;
+    let own = grants.iter().find(|own| own.grant.from == from);
+    let mut own = own.cloned().ok_or_else(|| StoreError::damaged("a payment without its grant"))?;
+    own.acked = own.acked.max(pending.pay.payment.revealed().through);
+    own.acked_to = own.grant.to;
+    store.put_grant(&own)?;
+    if let Some(held) = store.ecoin(ecoin)? {
+        let chain = Chain { ecoin: held, grants: store.grants(ecoin)? };
+        if chain.unspent().0 == 0 {
+            store.retire_ecoin(ecoin)?;
+        }
+    }
+    out.paid = out.paid.max(paid);
+    let sent = out.sent;
+    store.put_out_order(&out)?;
+    if paid < sent {
+        return Err(Error::Short { acknowledged: paid, sent });
+    }
+    Ok(())
+}
+
+/// The payee refused the pending payment for good: its words stay granted to the payee, and pay the next order there.
+pub fn refused(store: &(impl OutOrders + History), order: Digest, why: &str, now_ms: u64) -> Result<(), Error> {
+    let mut out = store.out_order(order)?.ok_or(Error::UnknownOrder)?;
+    if let Some(pending) = out.pending.take() {
+        out.sent = out.sent.saturating_sub(pending.units);
+        store.note(Entry {
+            at_ms: now_ms,
+            what: "refused".into(),
+            with: Some(out.quote.content.payee),
+            ecoin: Some(pending.pay.payment.grant().0),
+            units: pending.units,
+            note: why.into(),
+        })?;
+    }
+    // What was paid before keeps its worth: such an order is taken up again later.
+    out.done = out.sent == Units::ZERO;
+    store.put_out_order(&out)?;
+    Ok(())
+}
+
+/// The order is over: everything it pays for was received.
+pub fn close_order(store: &impl OutOrders, order: Digest) -> Result<(), Error> {
+    let mut out = store.out_order(order)?.ok_or(Error::UnknownOrder)?;
+    out.done = true;
+    Ok(store.put_out_order(&out)?)
+}
+
+/// The same payment with everything a payee needs that knows neither e-coin nor grant.
+pub fn as_first(store: &impl Coins, pay: &Pay) -> Result<Pay, Error> {
+    let (ecoin, from) = pay.payment.grant();
+    let missing = || StoreError::damaged("a payment without its e-coin or grant");
+    let touchstone = store.ecoin(ecoin)?.ok_or_else(missing)?.touchstone;
+    let grants = store.grants(ecoin)?;
+    let own = grants.iter().find(|own| own.grant.from == from).ok_or_else(missing)?;
+    Ok(Pay {
+        order: pay.order,
+        payment: Payment::First {
+            index: own.grant.signed(touchstone.content.broker, ecoin, own.payee),
+            touchstone,
+            revealed: pay.payment.revealed().clone(),
+        },
+    })
+}
+
+/// Writes the grant and how far its words went, and makes the payment in the shortest form that the payee can read.
+fn reveal(store: &impl Coins, key: &SigningKey, chain: &Chain, step: Step, due: &Due<'_>) -> Result<Payment, Error> {
+    let touchstone = &chain.ecoin.touchstone;
+    let t = &touchstone.content;
+    let held = chain.grants.iter().find(|own| own.grant.from == step.from);
+    let mut own = match held {
+        Some(own) if own.grant.to == step.to => own.clone(),
+        _ => {
+            let order = held.map_or(due.bound_to, |own| own.grant.order);
+            let index =
+                SignedIndex { broker: t.broker, ecoin: t.ecoin, from: step.from, to: step.to, payee: due.payee, order };
+            let nothing = PaywordIndex(step.from.0.saturating_sub(1));
+            OwnGrant {
+                ecoin: t.ecoin,
+                payee: due.payee,
+                grant: Grant::from(&Signed::new(index, key)),
+                through: held.map_or(nothing, |own| own.through),
+                acked: held.map_or(nothing, |own| own.acked),
+                acked_to: held.map_or(PaywordIndex(0), |own| own.acked_to),
+            }
+        }
+    };
+    own.through = own.through.max(step.through);
+    store.put_grant(&own)?;
+    let word = PaywordChain::below(t.suite, &t.ecoin, t.n, chain.ecoin.last)
+        .word(step.through)
+        .ok_or_else(|| StoreError::damaged("a grant past the end of its chain"))?;
+    let revealed = Revealed::one(step.through, word);
+    let index = own.grant.signed(t.broker, t.ecoin, own.payee);
+    let payee_knows_ecoin = chain.grants.iter().any(|own| own.payee == due.payee && own.acked_to.0 > 0);
+    Ok(if own.acked_to == own.grant.to {
+        Payment::Words { ecoin: t.ecoin, from: step.from, revealed }
+    } else if payee_knows_ecoin {
+        Payment::Grown { index, revealed }
+    } else {
+        Payment::First { touchstone: touchstone.clone(), index, revealed }
+    })
+}
+
+/// The wallet's chains that still have something to spend.
+pub fn chains(store: &impl Coins) -> Stored<Vec<Chain>> {
+    let with_grants = |ecoin: crate::ports::Ecoin| {
+        let grants = store.grants(ecoin.touchstone.content.ecoin)?;
+        Ok(Chain { ecoin, grants })
+    };
+    store.live_ecoins()?.into_iter().map(with_grants).collect()
+}
+
+/// Grants to this payee on which a payment was not answered.
+fn unanswered(store: &impl OutOrders, payee: PeerId) -> Stored<Vec<(netpay_protocol::ids::EcoinId, PaywordIndex)>> {
+    let pending = |order: OutOrder| order.pending.map(|pending| pending.pay.payment.grant());
+    Ok(store.open_out_orders(payee)?.into_iter().filter_map(pending).collect())
+}
+
+fn free_to_spend(chains: &[Chain], due: &Due<'_>) -> Units {
+    chains
+        .iter()
+        .filter(|chain| chain.suits(due))
+        .filter(|chain| !chain.grants.iter().any(|own| own.is_open() && own.payee != due.payee))
+        .map(|chain| chain.remaining().worth(chain.ecoin.touchstone.content.unit_value))
+        .fold(Units::ZERO, |sum, units| sum.checked_add(units).unwrap_or(sum))
+}
+
+fn overflow() -> StoreError {
+    StoreError::damaged("an order's sum overflows")
+}
+
+/// Whether a quote is what was asked for. `None` when it is; otherwise what is wrong.
+pub fn wrong_with(
+    quoted: &Quoted,
+    broker: netpay_protocol::ids::BrokerId,
+    payee: PeerId,
+    content: netpay_protocol::ids::ContentId,
+    now_ms: u64,
+) -> Option<&'static str> {
+    let quote = &quoted.quote.content;
+    let key: &PublicKey = &quoted.key;
+    if PeerId::of(key) != payee || quoted.quote.verify(key).is_err() || quote.payee != payee {
+        return Some("the quote is not signed by the peer that was asked");
+    }
+    if quote.broker != broker {
+        return Some("the quote is in another broker's money");
+    }
+    if quote.content != content {
+        return Some("the quote is for other content");
+    }
+    if quote.expires_ms <= now_ms {
+        return Some("the quote has expired");
+    }
+    let known = |suite: &Suite| matches!(suite, Suite::Md5 | Suite::Sha256);
+    if !quoted.suites.iter().any(known) {
+        return Some("the supplier takes no suite");
+    }
+    None
+}
+
+/// The digest that names an order.
+pub fn order_of(order: &OutOrder) -> Digest {
+    order.quote.content.digest()
+}

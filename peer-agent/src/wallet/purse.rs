@@ -1,0 +1,187 @@
+//! Which e-coin pays: the choice among the wallet's chains, as a pure function.
+//!
+//! A word above an open grant is never spent elsewhere (a later payee could hand the words between back), so an e-coin
+//! with an open grant pays nobody but that grant's payee.
+
+use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
+use netpay_protocol::ids::{Digest, PeerId};
+use netpay_protocol::limits::MAX_CHAIN_LENGTH;
+use netpay_protocol::suite::Suite;
+
+use crate::ports::{Ecoin, OwnGrant};
+
+/// The least time left before `spend_until` for an e-coin to be paid with: payees keep a margin.
+const MARGIN_MS: u64 = 10 * 60 * 1_000;
+
+/// How words are granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// One signature reaches ahead, then words only.
+    Session,
+    /// The paper's: one signed Index per payment, `to = through + 1`.
+    PerPayment,
+}
+
+impl Mode {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::PerPayment => "per-payment",
+        }
+    }
+}
+
+/// What is to be paid.
+#[derive(Clone, Copy, Debug)]
+pub struct Due<'a> {
+    /// To whom.
+    pub payee: PeerId,
+    /// What a grant for it is bound to: the order in a session, zero per payment.
+    pub bound_to: Digest,
+    /// How much now.
+    pub now: Units,
+    /// How much until the order is paid, this included.
+    pub in_all: Units,
+    /// The suites that the payee takes.
+    pub suites: &'a [Suite],
+    /// How words are granted.
+    pub mode: Mode,
+    /// The time.
+    pub at_ms: u64,
+}
+
+/// An e-coin with its grants, by rising `from`.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The e-coin.
+    pub ecoin: Ecoin,
+    /// Its grants.
+    pub grants: Vec<OwnGrant>,
+}
+
+/// The next step: which words leave under which range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The first word of the grant.
+    pub from: PaywordIndex,
+    /// The grant's new end.
+    pub to: PaywordIndex,
+    /// The word that is revealed.
+    pub through: PaywordIndex,
+    /// How many words this adds to the order.
+    pub words: WordCount,
+}
+
+impl Chain {
+    /// Whether it can pay this payee at all.
+    pub fn suits(&self, due: &Due<'_>) -> bool {
+        let t = &self.ecoin.touchstone.content;
+        !self.ecoin.locked
+            && due.suites.contains(&t.suite)
+            && t.guarantee.allows(due.payee)
+            && due.at_ms.saturating_add(MARGIN_MS) < t.spend_until_ms
+    }
+
+    /// The next unspent position: one past everything granted.
+    pub fn next(&self) -> PaywordIndex {
+        self.grants.iter().map(|own| own.grant.to).max().unwrap_or(PaywordIndex(1))
+    }
+
+    /// Words that were granted to nobody.
+    pub fn remaining(&self) -> WordCount {
+        let end = self.ecoin.touchstone.content.n.next();
+        WordCount(end.0.saturating_sub(self.next().0))
+    }
+
+    /// Words that may still be paid out: those granted to nobody, and those that no payee acknowledged.
+    pub fn unspent(&self) -> WordCount {
+        self.grants.iter().fold(self.remaining(), |sum, own| sum.plus(leftover(own)))
+    }
+}
+
+/// Words of a grant that its payee has not acknowledged.
+pub fn leftover(own: &OwnGrant) -> WordCount {
+    WordCount(own.grant.to.0.saturating_sub(own.acked.next().0))
+}
+
+/// Chooses. `busy` are the grants on which another order's payment is still unanswered.
+pub fn choose<'a>(chains: &'a [Chain], due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -> bool) -> Option<(&'a Chain, Step)> {
+    let fitting = || chains.iter().filter(|chain| chain.suits(due));
+    // 1. What an open grant to this payee left over.
+    let left = fitting().find_map(|chain| {
+        chain
+            .grants
+            .iter()
+            .find(|own| own.payee == due.payee && leftover(own).0 > 0 && !busy(own))
+            .and_then(|own| Some((chain, use_leftover(chain, own, due)?)))
+    });
+    // 2. The chain whose last grant is this payee's, for this same order. 3. A chain where nothing is open.
+    left.or_else(|| fitting().find_map(|chain| Some((chain, grow(chain, due, busy)?)))).or_else(|| {
+        fitting()
+            .filter(|chain| chain.remaining().0 > 0)
+            .filter(|chain| !chain.grants.iter().any(|own| own.is_open() || busy(own)))
+            .min_by_key(|chain| preference(chain, due))
+            .and_then(|chain| Some((chain, begin(chain, due)?)))
+    })
+}
+
+/// Least first: overpayment; a chain that is long enough; then in a session a fresh one, otherwise one already begun.
+fn preference(chain: &Chain, due: &Due<'_>) -> (Units, bool, bool, WordCount) {
+    let unit = chain.ecoin.touchstone.content.unit_value;
+    let words = unit.words_due(due.in_all).unwrap_or(WordCount(MAX_CHAIN_LENGTH));
+    let fresh = chain.grants.is_empty();
+    (
+        words.worth(unit).saturating_sub(due.in_all),
+        chain.remaining() < words,
+        match due.mode {
+            Mode::Session => !fresh,
+            Mode::PerPayment => fresh,
+        },
+        chain.remaining(),
+    )
+}
+
+fn words_now(chain: &Chain, units: Units, most: WordCount) -> Option<WordCount> {
+    let unit = chain.ecoin.touchstone.content.unit_value;
+    let words = unit.words_due(units).unwrap_or(most).min(most);
+    (words.0 > 0).then_some(words)
+}
+
+fn use_leftover(chain: &Chain, own: &OwnGrant, due: &Due<'_>) -> Option<Step> {
+    let words = words_now(chain, due.now, leftover(own))?;
+    Some(Step { from: own.grant.from, to: own.grant.to, through: PaywordIndex(own.acked.0 + words.0), words })
+}
+
+/// The grant with the highest `from`, if all are closed, it is this payee's, and bound to the same order.
+fn grow(chain: &Chain, due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -> bool) -> Option<Step> {
+    let own = chain.grants.last()?;
+    let same = own.payee == due.payee && own.grant.order == due.bound_to;
+    if !same || chain.grants.iter().any(|own| own.is_open() || busy(own)) {
+        return None;
+    }
+    let granted = own.grant.to.0.saturating_sub(own.grant.from.0);
+    let ahead = granted.clamp(FIRST_AHEAD, MOST_AHEAD);
+    extend(chain, own.grant.from, own.grant.to, ahead, due)
+}
+
+fn begin(chain: &Chain, due: &Due<'_>) -> Option<Step> {
+    extend(chain, chain.next(), chain.next(), FIRST_AHEAD, due)
+}
+
+/// How far a session's first grant reaches.
+const FIRST_AHEAD: u32 = 16;
+/// How far a grant grows at once at most.
+const MOST_AHEAD: u32 = 64;
+
+/// Words from `at` on, under the grant that begins at `from`.
+fn extend(chain: &Chain, from: PaywordIndex, at: PaywordIndex, ahead: u32, due: &Due<'_>) -> Option<Step> {
+    let remaining = chain.remaining();
+    let words = words_now(chain, due.now, remaining)?;
+    let granted = match due.mode {
+        Mode::PerPayment => words,
+        // Never beyond what the order still needs, or the chain has.
+        Mode::Session => words_now(chain, due.in_all, remaining)?.min(WordCount(ahead)).max(words),
+    };
+    Some(Step { from, to: PaywordIndex(at.0 + granted.0), through: PaywordIndex(at.0 + words.0 - 1), words })
+}
