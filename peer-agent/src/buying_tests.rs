@@ -5,6 +5,7 @@ use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::EcoinId;
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
+use netpay_protocol::limits::HOUR_MS;
 use netpay_protocol::messages::{Buy, Sold};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::subjects::BrokerOp;
@@ -13,7 +14,7 @@ use netpay_protocol::wire;
 
 use crate::errands;
 use crate::identity::new_request;
-use crate::ports::{Coins as _, Ecoin, PurchaseState, Purchases as _};
+use crate::ports::{Broker as _, Coins as _, Ecoin, PurchaseState, Purchases as _};
 use crate::store::Tx;
 use crate::test_broker::{NOW, TestBroker};
 use crate::trade::{Peer, chain_of};
@@ -65,7 +66,7 @@ fn an_order_is_on_disk_before_it_is_sent() {
     impl crate::ports::Broker for Dies<'_> {
         async fn ask(&self, op: BrokerOp, _: Vec<u8>) -> Result<Vec<u8>, crate::ports::CallError> {
             if op == BrokerOp::Buy {
-                let pending = self.0.store.read(|tx| tx.pending_purchases());
+                let pending = self.0.store.read(|tx| tx.purchases(PurchaseState::Pending));
                 assert_eq!(pending.expect("read").len(), 1, "stored before it leaves");
             }
             Err(Problem::new(Kind::InsufficientFunds, "no money").into())
@@ -85,23 +86,46 @@ fn an_order_is_on_disk_before_it_is_sent() {
 }
 
 #[test]
-fn busy_keeps_a_purchase_and_any_other_problem_drops_it() {
-    for (kind, kept) in [
-        (Kind::Busy, true),
-        (Kind::Unavailable, true),
-        (Kind::RequestExpired, false),
-        (Kind::InsufficientFunds, false),
-        (Kind::Suspended, false),
-        (Kind::Malformed, false),
+fn busy_keeps_a_purchase_pending_and_any_other_no_is_told_but_not_final_before_its_time_is_over() {
+    let over = NOW + 3 * HOUR_MS;
+    for (kind, at, state) in [
+        (Kind::Busy, NOW, PurchaseState::Pending),
+        (Kind::Unavailable, NOW, PurchaseState::Pending),
+        (Kind::RequestExpired, NOW, PurchaseState::Refused),
+        (Kind::InsufficientFunds, NOW, PurchaseState::Refused),
+        (Kind::Malformed, over, PurchaseState::Refused),
+        (Kind::RequestExpired, over, PurchaseState::Dropped),
     ] {
         let (alice, broker) = (Peer::new(1), TestBroker::new());
-        run(alice.errands(&broker).refresh_lists()).expect("lists");
-        *broker.problems.borrow_mut() = vec![Problem::new(kind, "no"); 4];
-        let result = run(alice.errands(&broker).buy(chain_of(20, Suite::Sha256), new_request()));
-        assert!(result.is_err());
-        let pending = alice.store.read(|tx| tx.pending_purchases()).expect("read");
-        assert_eq!(pending.len() == 1, kept, "{kind:?}");
+        let order = alice
+            .store
+            .write(|tx| buying::order(tx, &alice.me, broker.id(), new_request(), chain_of(20, Suite::Sha256), NOW));
+        let order = order.expect("stored");
+        alice.store.write(|tx| buying::rejected(tx, &order, &Problem::new(kind, "no"), at)).expect("stored");
+        let stands = alice.store.read(|tx| tx.purchase_state(order.content.request)).expect("read");
+        assert_eq!(stands, Some(state), "{kind:?} at {at}");
     }
+}
+
+/// A problem is not signed, and an earlier copy of the order may still be in some queue.
+#[test]
+fn a_purchase_that_was_refused_and_yet_carried_out_is_found_when_its_time_is_over() {
+    let (alice, broker) = (Peer::new(1), TestBroker::new());
+    run(alice.errands(&broker).refresh_lists()).expect("lists");
+    *broker.problems.borrow_mut() = vec![Problem::new(Kind::InsufficientFunds, "no")];
+    let refused = run(alice.errands(&broker).buy(chain_of(20, Suite::Sha256), new_request()));
+    assert!(matches!(refused, Err(errands::Error::Rejected(_))), "{refused:?}");
+    // The copy that was late is carried out, and nobody hears the answer.
+    let sent = purchases(&broker);
+    run(broker.ask(BrokerOp::Buy, sent[0].clone())).expect("sold");
+    assert_eq!((broker.debited(), ecoins(&alice)), (20, 0));
+    assert_eq!(run(alice.errands(&broker).resume_purchases()).expect("the broker is there").len(), 0, "not before");
+
+    let over = || NOW + 3 * HOUR_MS;
+    let later = errands::Errands { now_ms: &over, ..alice.errands(&broker) };
+    let results = run(later.resume_purchases()).expect("the broker is there");
+    assert!(matches!(results.as_slice(), [Ok(_)]), "{results:?}");
+    assert_eq!((broker.debited(), ecoins(&alice)), (20, 1));
 }
 
 #[test]

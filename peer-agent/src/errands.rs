@@ -19,7 +19,7 @@ use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::wire;
 
 use crate::identity::Identity;
-use crate::ports::{Broker, CallError, Purchases as _, Slot, Slots as _, StoreError};
+use crate::ports::{Broker, CallError, Slot, Slots as _, StoreError};
 use crate::store::Store;
 use crate::till::redeeming::{self, Redeemer, SettledLine, Which};
 use crate::wallet::broker_lists::{self, NotTaken};
@@ -119,11 +119,22 @@ impl<B: Broker> Errands<'_, B> {
         self.deliver(&buy).await
     }
 
-    /// Sends the orders again that were never answered. One that the broker rejects is dropped, and the next is tried.
+    /// Sends the orders again that may still bring something.
     pub async fn resume_purchases(&self) -> Result<Vec<Result<Bought, Error>>, Error> {
-        let pending = self.store.read(|tx| tx.pending_purchases())?;
+        let now_ms = (self.now_ms)();
+        let orders = self.store.read(|tx| buying::to_send(tx, now_ms))?;
+        self.deliver_all(orders).await
+    }
+
+    /// Sends every order again that brought nothing, also those given up.
+    pub async fn retry_purchases(&self) -> Result<Vec<Result<Bought, Error>>, Error> {
+        let orders = self.store.read(|tx| buying::unfulfilled(tx))?;
+        self.deliver_all(orders).await
+    }
+
+    async fn deliver_all(&self, orders: Vec<Signed<BuyEcoins>>) -> Result<Vec<Result<Bought, Error>>, Error> {
         let mut results = Vec::new();
-        for buy in pending {
+        for buy in orders {
             match self.deliver(&buy).await {
                 Err(Error::Call(error)) => return Err(Error::Call(error)),
                 result => results.push(result),

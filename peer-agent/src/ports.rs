@@ -98,14 +98,17 @@ pub struct OutOrder {
     pub done: bool,
 }
 
-/// Pending, done, rejected: how a purchase ended.
+/// How a purchase stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PurchaseState {
     /// Not answered yet: its bytes are sent again.
     Pending,
     /// Its e-coins are in the wallet.
     Done,
-    /// The broker said no; nothing was sold.
+    /// Somebody said no in the broker's name. That is not signed, and the same bytes may still arrive there from some
+    /// queue: asked again when its time is over, when the answer cannot change any more.
+    Refused,
+    /// Its time was over, and the broker had not carried it out.
     Dropped,
 }
 
@@ -113,12 +116,12 @@ pub enum PurchaseState {
 pub trait Purchases {
     /// Keeps a purchase before it is sent.
     fn add_purchase(&self, buy: &Signed<BuyEcoins>, now_ms: u64) -> Stored<()>;
-    /// Those without an answer, oldest first.
-    fn pending_purchases(&self) -> Stored<Vec<Signed<BuyEcoins>>>;
+    /// Those that are in this state, oldest first.
+    fn purchases(&self, state: PurchaseState) -> Stored<Vec<Signed<BuyEcoins>>>;
     /// How one stands.
     fn purchase_state(&self, request: RequestId) -> Stored<Option<PurchaseState>>;
-    /// Ends one.
-    fn end_purchase(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()>;
+    /// Says how one stands now. What is done stays done.
+    fn mark_purchase(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()>;
 }
 
 /// E-coins and grants of the wallet.

@@ -141,6 +141,11 @@ impl World {
         self.nats = Some(nats);
     }
 
+    /// Stops it.
+    pub fn stop_nats(&mut self) {
+        self.nats = None;
+    }
+
     /// Its address.
     pub fn nats_url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.nats_port)

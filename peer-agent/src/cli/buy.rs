@@ -36,7 +36,7 @@ pub struct Buy {
     /// The most that this may cost.
     #[arg(long, value_name = "UNITS")]
     max_units: Option<u64>,
-    /// Buy nothing new: only finish purchases that were not answered.
+    /// Buy nothing new: ask once more about every purchase that brought nothing, also refused ones.
     #[arg(long)]
     resume: bool,
 }
@@ -50,10 +50,13 @@ impl Buy {
         }
         let net = session.connect().await?;
         if self.resume {
-            let results = session.errands(&net).resume_purchases().await?;
+            let results = session.errands(&net).retry_purchases().await?;
             let mut all = Vec::new();
             for result in results {
-                all.push(result?);
+                match result {
+                    Ok(bought) => all.push(bought),
+                    Err(error) => eprintln!("netpay: a purchase that brought nothing: {error}"),
+                }
             }
             self.show(session, &all);
             return Ok(());

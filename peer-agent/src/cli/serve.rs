@@ -33,7 +33,7 @@ const ASK_LISTS_EVERY: Duration = Duration::from_secs(120);
 /// How often the shared files are looked through for news.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long what is under way may take when stopping.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serve the shared files and take payments. Needs no broker while the revocation list is fresh.
 #[derive(clap::Args, Debug)]
@@ -42,7 +42,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 )]
 pub struct Serve {
     /// How often the files are announced to the index, in seconds.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=28_000))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=28_000))]
     announce_every: u64,
 }
 

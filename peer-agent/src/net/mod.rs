@@ -7,6 +7,7 @@ pub mod connect;
 pub mod server;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::messages::{Account, Announce, Done, Hits, Search, TakeBack};
@@ -15,6 +16,9 @@ use netpay_protocol::subjects::{self, BrokerOp, IndexOp, PeerOp};
 use netpay_protocol::wire;
 
 use crate::ports::{Broker, CallError, Supplier};
+
+/// How long the server may take to take something in.
+const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A connection, as one peer.
 #[derive(Clone)]
@@ -89,9 +93,23 @@ impl Net {
 
     /// Waits until everything that was published has left.
     pub async fn flush(&self) {
-        if let Err(error) = self.client.flush().await {
-            tracing::warn!(%error, "not everything was sent");
+        // Without a server it would wait for one.
+        match tokio::time::timeout(FLUSH, self.client.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "not everything was sent"),
+            Err(_) => tracing::warn!("not everything was sent: NATS is away"),
         }
+    }
+
+    /// Waits until the server has taken in every subscription made so far: it handles a connection's messages in order, so
+    /// that a message to ourselves comes back behind them. A flush only says that they were sent.
+    pub async fn settle(&self) -> Result<(), CallError> {
+        let inbox = self.client.new_inbox();
+        let mut echo = self.listen(inbox.clone()).await?;
+        if self.client.publish(inbox, Bytes::new()).await.is_ok() {
+            let _ = tokio::time::timeout(FLUSH, echo.next()).await;
+        }
+        Ok(())
     }
 }
 

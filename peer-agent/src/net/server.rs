@@ -57,7 +57,7 @@ impl Listening {
             keys: net.listen(subjects::NOTICE_KEYS.into()).await?,
             revoked: net.listen(subjects::NOTICE_REVOKED.into()).await?,
         };
-        net.flush().await;
+        net.settle().await?;
         Ok(listening)
     }
 

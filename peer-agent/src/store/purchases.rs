@@ -13,6 +13,7 @@ fn name(state: PurchaseState) -> &'static str {
     match state {
         PurchaseState::Pending => "pending",
         PurchaseState::Done => "done",
+        PurchaseState::Refused => "refused",
         PurchaseState::Dropped => "dropped",
     }
 }
@@ -26,8 +27,8 @@ impl Purchases for Tx<'_> {
         .map(|_| ())
     }
 
-    fn pending_purchases(&self) -> Stored<Vec<Signed<BuyEcoins>>> {
-        self.rows("SELECT message FROM purchases WHERE state = 'pending' ORDER BY at_ms, request", [], |row| {
+    fn purchases(&self, state: PurchaseState) -> Stored<Vec<Signed<BuyEcoins>>> {
+        self.rows("SELECT message FROM purchases WHERE state = ? ORDER BY at_ms, request", [name(state)], |row| {
             message(row, "message")
         })
     }
@@ -35,16 +36,16 @@ impl Purchases for Tx<'_> {
     fn purchase_state(&self, request: RequestId) -> Stored<Option<PurchaseState>> {
         self.row("SELECT state FROM purchases WHERE request = ?", [request.0], |row| {
             let state: String = row.get("state")?;
-            [PurchaseState::Pending, PurchaseState::Done, PurchaseState::Dropped]
+            [PurchaseState::Pending, PurchaseState::Done, PurchaseState::Refused, PurchaseState::Dropped]
                 .into_iter()
                 .find(|known| name(*known) == state)
                 .ok_or_else(|| StoreError::damaged("a purchase's state"))
         })
     }
 
-    fn end_purchase(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()> {
+    fn mark_purchase(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()> {
         self.run(
-            "UPDATE purchases SET state = ?, why = ? WHERE request = ? AND state = 'pending'",
+            "UPDATE purchases SET state = ?, why = ? WHERE request = ? AND state != 'done'",
             params![name(state), why, request.0],
         )
         .map(|_| ())

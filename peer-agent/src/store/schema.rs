@@ -11,7 +11,7 @@ const FORM: u32 = 1;
 const TABLES: &str = "
 CREATE TABLE purchases (
   request BLOB PRIMARY KEY, message BLOB NOT NULL, at_ms INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'dropped')), why TEXT NOT NULL DEFAULT ''
+  state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'refused', 'dropped')), why TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE ecoins (

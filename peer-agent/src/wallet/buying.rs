@@ -11,7 +11,7 @@ use netpay_protocol::ids::{BrokerId, EcoinId, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
 use netpay_protocol::layout::Signed;
 use netpay_protocol::messages::Sold;
-use netpay_protocol::problem::Problem;
+use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::sealing::Purchase;
 use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
@@ -21,6 +21,9 @@ use crate::ports::{Coins, Ecoin, Entry, History, PurchaseState, Purchases, Store
 
 /// How long the broker may carry an order out. Within it the order is sent again after every silence.
 const ORDER_LIFE_MS: u64 = netpay_protocol::limits::HOUR_MS;
+
+/// How far the broker's clock may be from ours.
+const CLOCKS_APART_MS: u64 = 5 * 60_000;
 
 /// What to buy.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +121,7 @@ pub fn receive(
             bought.ecoins.push(ecoin.touchstone.content);
         }
     }
-    store.end_purchase(buy.content.request, PurchaseState::Done, "")?;
+    store.mark_purchase(buy.content.request, PurchaseState::Done, "")?;
     store.note(Entry {
         at_ms: now_ms,
         what: "buy".into(),
@@ -130,27 +133,51 @@ pub fn receive(
     Ok(bought)
 }
 
-/// Step 2, when the broker says no. A passing problem keeps the order; anything else ends it. Answers whether it ended.
+/// Step 2, when somebody says no in the broker's name. A problem is not signed: a passing one changes nothing, and any
+/// other is told to the person, but the order is only given up when its time is over and nobody knows of it then.
 pub fn rejected(
     store: &(impl Purchases + History),
     buy: &Signed<BuyEcoins>,
     problem: &Problem,
     now_ms: u64,
-) -> Stored<bool> {
+) -> Stored<()> {
     if problem.kind.is_passing() {
-        return Ok(false);
+        return Ok(());
     }
     let why = format!("{}: {}", problem.kind.name(), problem.text);
-    store.end_purchase(buy.content.request, PurchaseState::Dropped, &why)?;
+    let over = problem.kind == Kind::RequestExpired && is_over(&buy.content, now_ms);
+    let state = if over { PurchaseState::Dropped } else { PurchaseState::Refused };
+    store.mark_purchase(buy.content.request, state, &why)?;
     store.note(Entry {
         at_ms: now_ms,
-        what: "buy_dropped".into(),
+        what: if over { "buy_dropped" } else { "buy_refused" }.into(),
         with: None,
         ecoin: None,
         units: buy.content.most_debited_units,
         note: why,
-    })?;
-    Ok(true)
+    })
+}
+
+/// The orders to be sent (again) now: those without an answer, and those that were refused and whose time is over.
+pub fn to_send(store: &impl Purchases, now_ms: u64) -> Stored<Vec<Signed<BuyEcoins>>> {
+    let mut orders = store.purchases(PurchaseState::Pending)?;
+    let refused = store.purchases(PurchaseState::Refused)?;
+    orders.extend(refused.into_iter().filter(|buy| is_over(&buy.content, now_ms)));
+    Ok(orders)
+}
+
+/// Every order that brought nothing so far, also those given up.
+pub fn unfulfilled(store: &impl Purchases) -> Stored<Vec<Signed<BuyEcoins>>> {
+    let mut orders = Vec::new();
+    for state in [PurchaseState::Pending, PurchaseState::Refused, PurchaseState::Dropped] {
+        orders.extend(store.purchases(state)?);
+    }
+    Ok(orders)
+}
+
+/// Whether the broker cannot carry it out any more, by its own clock as well as ours.
+fn is_over(buy: &BuyEcoins, now_ms: u64) -> bool {
+    now_ms > buy.valid_until_ms.saturating_add(CLOCKS_APART_MS)
 }
 
 /// Everything that must hold before an answer is money.
