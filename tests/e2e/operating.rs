@@ -52,6 +52,15 @@ fn a_second_init_changes_nothing_and_a_directory_serves_one_broker() {
 }
 
 #[test]
+fn one_process_can_be_broker_and_index() {
+    let world = World::new();
+    world.init_broker(&[(r#"roles = ["broker"]"#, r#"roles = ["broker", "index"]"#)]);
+    let broker = world.serve_broker();
+    assert!(broker.said().contains(r#""roles":["broker","index"]"#), "{}", broker.said());
+    assert_eq!(broker.terminate(), Some(0));
+}
+
+#[test]
 fn a_key_file_that_others_can_read_stops_the_broker() {
     let world = World::new();
     world.init_broker(&[]);

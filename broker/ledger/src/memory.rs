@@ -71,14 +71,7 @@ impl Memory {
         let request = command.request;
         match decide(&ws, facts, command)? {
             Decision::Record(events) => {
-                let record = Record {
-                    position: ws.totals.head.position + 1,
-                    recorded_at_ms: facts.now_ms,
-                    incarnation: facts.incarnation,
-                    prev_hash: ws.totals.head.hash,
-                    request: Some(request),
-                    events: events.clone(),
-                };
+                let record = Record::following(ws.totals.head, facts, Some(request), events.clone());
                 self.append(ws, &record);
                 Ok(Outcome::Recorded(events))
             }

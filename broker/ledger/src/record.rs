@@ -4,7 +4,7 @@ use netpay_protocol::ids::Digest;
 use netpay_protocol::redemption::Head;
 use netpay_protocol::wire;
 
-use crate::command::Request;
+use crate::command::{Facts, Request};
 use crate::event::Event;
 
 /// A record. Its hash is BLAKE3 over its bytes, which name the hash of the one before.
@@ -51,6 +51,18 @@ pub enum BrokenLog {
 }
 
 impl Record {
+    /// The record that follows this head.
+    pub fn following(head: Head, facts: &Facts, request: Option<Request>, events: Vec<Event>) -> Self {
+        Self {
+            position: head.position + 1,
+            recorded_at_ms: facts.now_ms,
+            incarnation: facts.incarnation,
+            prev_hash: head.hash,
+            request,
+            events,
+        }
+    }
+
     /// Its bytes in the log. Not bounded by the size of a message.
     pub fn to_bytes(&self) -> Vec<u8> {
         wire::encode(self)

@@ -1,12 +1,12 @@
 //! The gate: cheap checks first, before anything costs a signature or a hash. Decodes, bounds, routes.
 
 use netpay_protocol::ids::PeerId;
-use netpay_protocol::layout::Layout;
 use netpay_protocol::limits::MAX_STEPS_PER_BATCH;
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::wire;
 
+use super::refusals::busy;
 use super::runtime::{Address, Full, Handler};
 use super::verify::{Job, Work};
 use crate::ports::Reply;
@@ -54,11 +54,6 @@ impl Handler for GatewayActor {
     }
 }
 
-/// What a full queue answers.
-pub fn busy() -> Problem {
-    Problem::new(Kind::Busy, "the broker is busy; send the same request again in a moment")
-}
-
 fn route(op: Op, payload: &[u8]) -> Result<Work, Problem> {
     match op {
         Op::Register => Ok(Work::Register(wire::decode(payload)?)),
@@ -103,17 +98,5 @@ fn peer_work(sender: PeerId, op: BrokerOp, payload: &[u8]) -> Result<Work, Probl
         Ok(work)
     } else {
         Err(Problem::new(Kind::NotForMe, "the subject names another peer than the one that signed"))
-    }
-}
-
-/// Whether a signed thing names this broker.
-pub fn check_broker<L: Layout>(
-    named: netpay_protocol::ids::BrokerId,
-    ours: netpay_protocol::ids::BrokerId,
-) -> Result<(), Problem> {
-    if named == ours {
-        Ok(())
-    } else {
-        Err(Problem::new(Kind::NotForMe, format!("the {} is for broker {named}, this is {ours}", L::WHAT)))
     }
 }

@@ -91,14 +91,7 @@ fn decide_one(
     let request = command.request;
     match decide(ws, facts, command)? {
         Decision::Record(events) => {
-            let record = Record {
-                position: ws.totals.head.position + 1,
-                recorded_at_ms: facts.now_ms,
-                incarnation: facts.incarnation,
-                prev_hash: ws.totals.head.hash,
-                request: Some(request),
-                events,
-            };
+            let record = Record::following(ws.totals.head, facts, Some(request), events);
             apply::record(ws, &record);
             records.push(record.clone());
             Ok(Outcome::Recorded(record))

@@ -11,6 +11,7 @@
 pub mod gateway;
 pub mod index;
 pub mod ledger;
+pub mod refusals;
 pub mod runtime;
 pub mod scan;
 pub mod verify;

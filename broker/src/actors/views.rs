@@ -8,12 +8,24 @@ use netpay_protocol::amounts::{PaywordIndex, Units};
 use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::runs::Run;
 
-use super::verify::account_view;
 use crate::ports::State;
 use crate::ports::state::StateError;
 
 /// Items of one page.
 const PAGE: usize = 500;
+
+/// An account as its holder and the operator see it.
+pub fn account_view(peer: PeerId, row: &AccountRow, totals: &Totals) -> AccountView {
+    AccountView {
+        peer,
+        balance: row.balance,
+        debt: row.debt,
+        opened_at_ms: row.opened.as_ref().map(|opened| opened.at_ms),
+        suspended_at_ms: row.suspended_at_ms,
+        last_redeem_until_ms: row.last_redeem_until_ms,
+        head: totals.head,
+    }
+}
 
 fn damaged(table: Table) -> StateError {
     StateError(format!("the ledger directory is damaged: {}", table.name()))

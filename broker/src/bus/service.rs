@@ -10,8 +10,9 @@ use netpay_protocol::wire;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::actors::gateway::{Incoming, Op, busy};
+use crate::actors::gateway::{Incoming, Op};
 use crate::actors::index::ToIndex;
+use crate::actors::refusals::busy;
 use crate::actors::runtime::{Address, Full};
 use crate::ports::reply::{Answer, InFlight};
 use crate::ports::{Observe, Reply};

@@ -52,7 +52,8 @@ impl Init {
         let (broker, operators) = match (self.role, self.broker) {
             (RoleName::Broker, None) => {
                 let root = keys.create("root")?;
-                for name in ["touchstone", "statement", "notice"] {
+                // The index key is for a broker that takes the index role, too.
+                for name in ["touchstone", "statement", "notice", "index"] {
                     keys.create(name)?;
                 }
                 keys.create_master()?;

@@ -321,14 +321,7 @@ impl World {
         let words = netpay_protocol::amounts::WordCount(t.n.0).minus(row.paid).expect("L4");
         let event = Event::EcoinExpired { ecoin, payer: t.payer, words, refund: words.worth(t.unit_value) };
         let head = self.ledger.scan().totals.head;
-        let record = Record {
-            position: head.position + 1,
-            recorded_at_ms: self.now_ms,
-            incarnation: 1,
-            prev_hash: head.hash,
-            request: None,
-            events: vec![event],
-        };
+        let record = Record::following(head, &self.facts(), None, vec![event]);
         self.ledger.replay(&record);
         assert_eq!(self.ledger.scan().broken, Vec::<String>::new());
     }

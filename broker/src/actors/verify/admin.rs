@@ -12,9 +12,9 @@ use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::query::Answer;
 use netpay_protocol::wire;
 
-use super::{Desk, rejected};
-use crate::actors::gateway::check_broker;
+use super::Desk;
 use crate::actors::ledger::{Order, Settled};
+use crate::actors::refusals::{check_broker, rejected};
 use crate::actors::views;
 use crate::keys::operator_id;
 use crate::ports::{Reply, now_ms};

@@ -8,8 +8,9 @@ use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::query::{Answer, Query, Question};
 use netpay_protocol::redemption::Statement;
 
-use super::{Desk, Signer, account_view};
-use crate::actors::gateway::check_broker;
+use super::{Desk, Signer};
+use crate::actors::refusals::check_broker;
+use crate::actors::views::account_view;
 use crate::ports::{Reply, now_ms};
 
 pub(super) fn serve(desk: &Desk, ask: &Ask, reply: Reply) {

@@ -18,9 +18,9 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::Touchstone;
 use rand_core::Rng as _;
 
-use super::{Desk, Signer, again, rejected};
-use crate::actors::gateway::check_broker;
+use super::{Desk, Signer};
 use crate::actors::ledger::{Order, Outcome};
+use crate::actors::refusals::{again, check_broker, rejected};
 use crate::keys::{EPOCH, rng};
 use crate::ports::{Reply, now_ms};
 

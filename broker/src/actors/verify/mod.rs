@@ -23,9 +23,10 @@ use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::register::Register;
 use netpay_protocol::revocation::RevocationList;
 
-use super::gateway::busy;
 use super::ledger::Order;
+use super::refusals::{busy, rejected};
 use super::runtime::{Address, Full, Handler};
+use super::views::account_view;
 use crate::config::Policy;
 use crate::keys::BrokerKeys;
 use crate::ports::state::StateError;
@@ -197,53 +198,10 @@ impl Desk {
     }
 }
 
-/// An account as its holder and the operator see it.
-pub fn account_view(peer: PeerId, row: &AccountRow, totals: &Totals) -> AccountView {
-    AccountView {
-        peer,
-        balance: row.balance,
-        debt: row.debt,
-        opened_at_ms: row.opened.as_ref().map(|opened| opened.at_ms),
-        suspended_at_ms: row.suspended_at_ms,
-        last_redeem_until_ms: row.last_redeem_until_ms,
-        head: totals.head,
-    }
-}
-
 /// Whose signature was verified, and with which key.
 struct Signer {
     account: AccountRow,
     opening: Option<OpenAccount>,
     register: Signed<Register>,
     key: PublicKey,
-}
-
-/// A rejection as it travels.
-fn rejected(rejection: &Rejection) -> Problem {
-    let kind = match rejection {
-        Rejection::RequestIdReused => Kind::RequestIdReused,
-        Rejection::RequestExpired { .. } => Kind::RequestExpired,
-        Rejection::ValidityTooLong | Rejection::AmountOutOfRange | Rejection::PriceAboveLimit { .. } => Kind::Policy,
-        Rejection::StaleFacts => Kind::Unavailable,
-        Rejection::AccountUnknown | Rejection::DebtUnknown => Kind::NotFound,
-        Rejection::NotTheAccountsKey => Kind::BadSignature,
-        Rejection::Suspended => Kind::Suspended,
-        Rejection::InDebt { .. } => Kind::InDebt,
-        Rejection::InsufficientFunds { .. } => Kind::InsufficientFunds,
-        Rejection::AlreadySuspended
-        | Rejection::NotSuspended
-        | Rejection::ReferenceReused
-        | Rejection::SettlementTooEarly { .. }
-        | Rejection::NothingToPay => Kind::Conflict,
-        Rejection::InvariantWouldBreak(invariant) => {
-            tracing::error!("a command was refused because it would break {invariant}");
-            Kind::Unavailable
-        }
-    };
-    Problem::new(kind, rejection.to_string())
-}
-
-/// What is answered when a command turned out to have been recorded before: its outcome is read when it comes again.
-fn again() -> Problem {
-    Problem::new(Kind::Unavailable, "recorded before; send the same request again to read its outcome")
 }

@@ -15,9 +15,9 @@ use netpay_protocol::messages::Redeem;
 use netpay_protocol::problem::Problem;
 use netpay_protocol::redemption::{Head, Line, RedemptionBatch, Statement};
 
-use super::{Desk, again, rejected};
-use crate::actors::gateway::check_broker;
+use super::Desk;
 use crate::actors::ledger::{Order, Outcome, Settled};
+use crate::actors::refusals::{again, check_broker, rejected};
 use crate::ports::{Reply, now_ms};
 
 pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {

@@ -1,0 +1,50 @@
+//! What is said when something is refused: problems, in words that tell what to do.
+
+use netpay_ledger::rejection::Rejection;
+use netpay_protocol::ids::BrokerId;
+use netpay_protocol::layout::Layout;
+use netpay_protocol::problem::{Kind, Problem};
+
+/// What a full queue answers.
+pub fn busy() -> Problem {
+    Problem::new(Kind::Busy, "the broker is busy; send the same request again in a moment")
+}
+
+/// Whether a signed thing names this broker.
+pub fn check_broker<L: Layout>(named: BrokerId, ours: BrokerId) -> Result<(), Problem> {
+    if named == ours {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::NotForMe, format!("the {} is for broker {named}, this is {ours}", L::WHAT)))
+    }
+}
+
+/// A rejection as it travels.
+pub fn rejected(rejection: &Rejection) -> Problem {
+    let kind = match rejection {
+        Rejection::RequestIdReused => Kind::RequestIdReused,
+        Rejection::RequestExpired { .. } => Kind::RequestExpired,
+        Rejection::ValidityTooLong | Rejection::AmountOutOfRange | Rejection::PriceAboveLimit { .. } => Kind::Policy,
+        Rejection::StaleFacts => Kind::Unavailable,
+        Rejection::AccountUnknown | Rejection::DebtUnknown => Kind::NotFound,
+        Rejection::NotTheAccountsKey => Kind::BadSignature,
+        Rejection::Suspended => Kind::Suspended,
+        Rejection::InDebt { .. } => Kind::InDebt,
+        Rejection::InsufficientFunds { .. } => Kind::InsufficientFunds,
+        Rejection::AlreadySuspended
+        | Rejection::NotSuspended
+        | Rejection::ReferenceReused
+        | Rejection::SettlementTooEarly { .. }
+        | Rejection::NothingToPay => Kind::Conflict,
+        Rejection::InvariantWouldBreak(invariant) => {
+            tracing::error!("a command was refused because it would break {invariant}");
+            Kind::Unavailable
+        }
+    };
+    Problem::new(kind, rejection.to_string())
+}
+
+/// What is answered when a command turned out to have been recorded before: its outcome is read when it comes again.
+pub fn again() -> Problem {
+    Problem::new(Kind::Unavailable, "recorded before; send the same request again to read its outcome")
+}
