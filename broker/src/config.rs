@@ -72,7 +72,8 @@ pub struct Queues {
 
 impl Default for Queues {
     fn default() -> Self {
-        Self { gateway: 1_024, verify: 1_024, ledger: 4_096, index: 1_024 }
+        // A message can have 1 MB: these bound the memory of what waits to some hundreds of MB.
+        Self { gateway: 256, verify: 256, ledger: 512, index: 256 }
     }
 }
 

@@ -21,6 +21,9 @@ use zeroize::Zeroizing;
 /// The epoch of the chain master key.
 pub const EPOCH: u32 = 1;
 
+const PURPOSES: [(&str, Purpose); 3] =
+    [("touchstone", Purpose::Touchstone), ("statement", Purpose::Statement), ("notice", Purpose::Notice)];
+
 /// The operating system's randomness.
 pub fn rng() -> impl rand_core::CryptoRng {
     rand_core::UnwrapErr(getrandom::SysRng)
@@ -111,11 +114,7 @@ impl KeyFolder {
             seq: now_ms,
             issued_at_ms: now_ms,
             next_at_ms: now_ms + MAX_KEY_LIST_LIFE_MS,
-            keys: vec![
-                listed("touchstone", Purpose::Touchstone)?,
-                listed("statement", Purpose::Statement)?,
-                listed("notice", Purpose::Notice)?,
-            ],
+            keys: PURPOSES.into_iter().map(|(name, purpose)| listed(name, purpose)).collect::<anyhow::Result<_>>()?,
         };
         Ok(SignedKeyList { root: root.public(), list: Signed::new(list, root) })
     }
@@ -127,8 +126,17 @@ impl KeyFolder {
         let content = &list.list.content;
         let half_over = now_ms > content.issued_at_ms + (content.next_at_ms - content.issued_at_ms) / 2;
         if half_over && self.path("root").exists() {
-            list = self.issue_list(&self.signing_key("root")?, now_ms)?;
+            list = renewed(&list, &self.signing_key("root")?, now_ms);
             self.write_list(&list)?;
+        } else if half_over {
+            tracing::warn!(
+                "half of the key list's life is over and the root key is not here: bring it, and start again"
+            );
+        }
+        for (name, purpose) in PURPOSES {
+            let kid = Kid::of(&self.signing_key(name)?.public());
+            let listed = list.list.content.keys.iter().any(|key| key.kid == kid && key.purpose == purpose);
+            ensure!(listed, "the {name} key is not in the key list: peers would not believe what it signs");
         }
         Ok(BrokerKeys {
             broker,
@@ -157,6 +165,18 @@ impl KeyFolder {
         list.verify(broker).with_context(|| format!("{} is not this broker's", path.display()))?;
         Ok(list)
     }
+}
+
+/// The same keys for another while. What they may sign, and since when, stays: it was signed with them before.
+fn renewed(old: &SignedKeyList, root: &SigningKey, now_ms: u64) -> SignedKeyList {
+    let list = &old.list.content;
+    let list = KeyList {
+        seq: now_ms.max(list.seq + 1),
+        issued_at_ms: now_ms,
+        next_at_ms: now_ms + MAX_KEY_LIST_LIFE_MS,
+        ..list.clone()
+    };
+    SignedKeyList { root: root.public(), list: Signed::new(list, root) }
 }
 
 fn master_name() -> String {
@@ -221,4 +241,29 @@ impl BrokerKeys {
 pub fn operator_id(key: &PublicKey) -> netpay_protocol::ids::PeerId {
     let digest = Digest::sha256(&[b"p2p-netpay/v1/operator".as_slice(), &key.0].concat());
     netpay_protocol::ids::PeerId(*digest.0.first_chunk().expect("32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewed_key_list_still_covers_what_was_signed_before() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let keys = KeyFolder(dir.path().to_owned());
+        let root = keys.create("root").expect("a key");
+        for (name, _) in PURPOSES {
+            keys.create(name).expect("a key");
+        }
+        keys.create_master().expect("a key");
+        let (broker, start) = (BrokerId::of(&root.public()), 1_000 * DAY_MS);
+        keys.write_list(&keys.issue_list(&root, start).expect("a list")).expect("written");
+        let later = start + 60 * DAY_MS;
+        let loaded = keys.load(broker, later).expect("keys");
+        let list = loaded.list.verify(broker).expect("ours");
+        assert_eq!(list.list().next_at_ms, later + MAX_KEY_LIST_LIFE_MS, "renewed");
+        for at in [start, later] {
+            assert!(list.find(loaded.touchstone_kid(), Purpose::Touchstone, at).is_some(), "signed at {at}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! A serving process, wired together. The only file that sees everything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,6 +14,7 @@ use crate::actors::index::IndexActor;
 use crate::actors::ledger::LedgerActor;
 use crate::actors::runtime::Actors;
 use crate::actors::scan::{ScanActor, ScanNow};
+use crate::actors::verify::budget::Budget;
 use crate::actors::verify::{Desk, VerifyActor};
 use crate::bus::service::{Bus, Running};
 use crate::bus::{self, notices};
@@ -23,7 +24,7 @@ use crate::journal::local::LocalJournal;
 use crate::keys::operator_id;
 use crate::ports::reply::InFlight;
 use crate::ports::{Observe, State, now_ms};
-use crate::store::Store;
+use crate::store::{Hold, Store};
 use crate::telemetry::{http, metrics::Metrics};
 
 /// Which life of the broker this is; a restore from backup begins another.
@@ -51,6 +52,7 @@ pub async fn serve(config: Config, json: bool) -> anyhow::Result<()> {
     let in_flight = InFlight::default();
     let mut node = Node::default();
     // Directory and keys first: an error in these is the operator's to see, whatever NATS does.
+    let hold = Hold::take(&config.dir)?;
     let desk_parts = if config.is(Role::Broker) {
         let store = Arc::new(Store::open(&config.ledger())?);
         Some((store, config.keys().load(config.broker, now_ms())?))
@@ -131,6 +133,7 @@ pub async fn serve(config: Config, json: bool) -> anyhow::Result<()> {
         }
         anyhow::ensure!(Arc::strong_count(&store) == 1, "the ledger was still in use after {} s", DRAIN.as_secs());
     }
+    drop(hold);
     Ok(())
 }
 
@@ -163,7 +166,7 @@ impl Node {
         let state: Arc<dyn State> = Arc::<Store>::clone(&store);
         let observe: Arc<dyn Observe> = Arc::<Metrics>::clone(metrics);
         metrics.start(&load::totals(&&*state)?);
-        let journal = Box::new(LocalJournal::new(store));
+        let journal = Box::new(LocalJournal::new(store)?);
         let writer = LedgerActor::new(Arc::clone(&state), journal, Arc::clone(&observe), INCARNATION);
         let ledger = self.actors.start(config.queues.ledger, writer);
         let desk = Arc::new(Desk {
@@ -173,6 +176,8 @@ impl Node {
             policy: config.policy,
             operators: config.operators.clone(),
             incarnation: INCARNATION,
+            budget: Budget::default(),
+            revoked: Mutex::default(),
         });
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let shared = Arc::clone(&desk);

@@ -54,6 +54,9 @@ pub enum Kind {
     /// More must be paid before this is served.
     #[n(16)]
     PaymentDue,
+    /// The broker's log does not contain the head that the peer has seen: it was restored from an older copy.
+    #[n(17)]
+    Fork,
 }
 
 impl Kind {
@@ -64,7 +67,7 @@ impl Kind {
             Self::InsufficientFunds | Self::PaymentRefused | Self::PaymentDue => 402,
             Self::BadSignature | Self::Suspended | Self::InDebt => 403,
             Self::NotFound => 404,
-            Self::RequestIdReused | Self::Conflict => 409,
+            Self::RequestIdReused | Self::Conflict | Self::Fork => 409,
             Self::RequestExpired | Self::Policy => 422,
             Self::Busy => 429,
             Self::Unavailable => 503,
@@ -90,6 +93,7 @@ impl Kind {
             Self::Unavailable => "unavailable",
             Self::PaymentRefused => "payment_refused",
             Self::PaymentDue => "payment_due",
+            Self::Fork => "fork",
         }
     }
 

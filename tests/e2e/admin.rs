@@ -91,5 +91,5 @@ async fn an_order_overheard_and_replayed_changes_nothing_and_a_late_one_is_refus
     let late = given.order(&given.operator, &credit(), now_ms() - 1);
     assert_eq!(given.send("credit", &late).await, Err(Kind::RequestExpired));
     let for_ever = given.order(&given.operator, &credit(), now_ms() + 48 * 3_600_000);
-    assert_eq!(given.send("credit", &for_ever).await, Err(Kind::RequestExpired));
+    assert_eq!(given.send("credit", &for_ever).await, Err(Kind::Policy));
 }

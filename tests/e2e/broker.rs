@@ -203,7 +203,7 @@ async fn too_little_money_a_suspended_account_and_an_md5_ecoin_worth_too_much_ar
 
 #[tokio::test]
 async fn a_full_queue_answers_busy_and_the_same_request_is_good_later() {
-    let given = Given::broker_with(&[("gateway = 1024", "gateway = 2"), ("verify = 1024", "verify = 2")]);
+    let given = Given::broker_with(&[("gateway = 256", "gateway = 2"), ("verify = 256", "verify = 2")]);
     let alice = given.peer(4_000).await;
     let orders: Vec<_> = (0..40).map(|_| wire::encode(&alice.order(100, 1, Suite::Sha256))).collect();
     let ask = |bytes: &Vec<u8>| alice.ask(BrokerOp::Buy, bytes.clone());

@@ -30,6 +30,9 @@ pub fn broken_by(ws: &WorkingSet, events: &[Event]) -> Option<&'static str> {
     if !credited_words_are_free(ws, events) {
         return Some("L3 (no word is paid twice)");
     }
+    if !debts_are_what_was_lost(events) {
+        return Some("debts (a debt is what the payee lost)");
+    }
     let below_zero = postings.iter().any(|(account, change)| match account {
         Account::Peer(peer) => {
             let balance = ws.accounts.get(peer).map_or(Units::ZERO, |row| row.balance);
@@ -39,6 +42,13 @@ pub fn broken_by(ws: &WorkingSet, events: &[Event]) -> Option<&'static str> {
         Account::Outside => false,
     });
     below_zero.then_some("L5 (no balance below zero)")
+}
+
+fn debts_are_what_was_lost(events: &[Event]) -> bool {
+    events.iter().all(|event| match event {
+        Event::DoubleSpendDetected(found) => found.debt == found.conflicting.worth(found.touchstone.content.unit_value),
+        _ => true,
+    })
 }
 
 /// Σ of what the touched e-coins gain or lose in worth. An e-coin that is not there counts as impossibly much.

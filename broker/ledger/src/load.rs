@@ -8,6 +8,7 @@ use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::runs::Run;
 
 use crate::command::{Action, Command, DebtKey, Request};
+use crate::decide::redeem::is_new;
 use crate::event::{Event, RedeemedClaim};
 use crate::record::Record;
 use crate::rows::{Row, RunRow, Table, Totals};
@@ -196,6 +197,7 @@ impl Needs {
             ws.references.load(reference.clone(), row(rows, reference)?);
         }
         // Second round: what those rows name.
+        let mut last = None;
         for (ecoin, run, payee) in std::mem::take(&mut self.claims_of) {
             let Some(payer) = ws.ecoins.get(&ecoin).map(|row| row.touchstone.content.payer) else {
                 continue;
@@ -203,7 +205,7 @@ impl Needs {
             self.debt(&DebtKey { debtor: payer, creditor: payee, ecoin });
             load_conflicts(rows, &mut ws, ecoin)?;
             load_runs(rows, &mut ws, ecoin, run)?;
-            load_grants(rows, &mut ws, ecoin, run, payee)?;
+            load_grant(rows, &mut ws, (ecoin, run, payee), &mut last)?;
         }
         for (ecoin, run) in &self.runs {
             load_runs(rows, &mut ws, *ecoin, *run)?;
@@ -244,23 +246,25 @@ fn load_conflicts<S: Rows>(rows: &S, ws: &mut WorkingSet, ecoin: EcoinId) -> Res
     Ok(())
 }
 
-/// The grants under which others were paid words of `run`: the other half of the evidence.
-fn load_grants<S: Rows>(
+/// The grant of the lowest run of others that meets `run`: the other half of the evidence, if a conflict would be recorded.
+/// A record can be large: the last one read is kept, since claims that meet one often come together.
+fn load_grant<S: Rows>(
     rows: &S,
     ws: &mut WorkingSet,
-    ecoin: EcoinId,
-    run: Run,
-    payee: PeerId,
+    (ecoin, run, payee): (EcoinId, Run, PeerId),
+    last: &mut Option<Record>,
 ) -> Result<(), S::Error> {
-    for (paid, paid_row) in ws.runs_meeting(ecoin, run) {
-        let key = (ecoin, paid.from);
-        if paid_row.payee == payee || ws.grants.contains_key(&key) {
-            continue;
-        }
-        let record = record(rows, paid_row.position)?.ok_or_else(|| S::corrupt("run without its record"))?;
-        let grant = record.events.iter().find_map(|event| event.grant_of(ecoin, paid));
-        ws.grants.insert(key, grant.ok_or_else(|| S::corrupt("run without its grant"))?);
+    let met = ws.runs_meeting(ecoin, run).into_iter().find(|(_, row)| row.payee != payee);
+    let Some((paid, row)) = met.filter(|_| is_new(ws, ecoin, payee)) else { return Ok(()) };
+    if ws.grants.contains_key(&(ecoin, paid.from)) {
+        return Ok(());
     }
+    if last.as_ref().is_none_or(|record| record.position != row.position) {
+        *last = record(rows, row.position)?;
+    }
+    let record = last.as_ref().ok_or_else(|| S::corrupt("run without its record"))?;
+    let grant = record.events.iter().find_map(|event| event.grant_of(ecoin, paid));
+    ws.grants.insert((ecoin, paid.from), grant.ok_or_else(|| S::corrupt("run without its grant"))?);
     Ok(())
 }
 

@@ -88,6 +88,7 @@ impl Record {
     }
 }
 
-fn hash(bytes: &[u8]) -> Digest {
+/// The hash of a record's bytes.
+pub fn hash(bytes: &[u8]) -> Digest {
     Digest(*blake3::hash(bytes).as_bytes())
 }

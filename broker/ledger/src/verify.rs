@@ -3,11 +3,17 @@
 //! The upper half of the verdict table (DESIGN §3.7). What depends on state (expiry, what is paid to whom) is the
 //! writer's, in `decide`.
 
+use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::chain;
 use netpay_protocol::ids::{EcoinId, PeerId};
+use netpay_protocol::limits::MAX_CHAIN_LENGTH;
 use netpay_protocol::redemption::{Claim, Verdict};
 use netpay_protocol::runs::Run;
 use netpay_protocol::touchstone::Touchstone;
+
+/// What verifying a signature costs, in hash steps.
+const SIGNATURE_STEPS: u64 = 500;
+const MOST_STEPS: PaywordIndex = PaywordIndex(MAX_CHAIN_LENGTH);
 
 /// A claim after its check.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +24,8 @@ pub enum CheckedClaim {
         ecoin: EcoinId,
         /// Why.
         verdict: Verdict,
+        /// How far down from its word the root lies.
+        steps: PaywordIndex,
     },
     /// Its words are the payer's, granted to this payee.
     Proven(ProvenClaim),
@@ -43,6 +51,23 @@ impl ProvenClaim {
 }
 
 impl CheckedClaim {
+    /// The verdict, if it will settle nothing.
+    pub fn refused(&self) -> Option<Verdict> {
+        match self {
+            Self::Refused { verdict, .. } => Some(*verdict),
+            Self::Proven(_) => None,
+        }
+    }
+
+    /// About what the check has cost, in hash steps: a signature counts for many.
+    pub fn cost(&self) -> u64 {
+        match self {
+            Self::Refused { verdict: Verdict::UnknownEcoin, .. } => 16,
+            Self::Refused { steps, .. } => SIGNATURE_STEPS + u64::from(steps.0),
+            Self::Proven(proven) => SIGNATURE_STEPS + u64::from(proven.run.through.0),
+        }
+    }
+
     /// The e-coin it names.
     pub fn ecoin(&self) -> EcoinId {
         match self {
@@ -56,7 +81,7 @@ impl CheckedClaim {
 pub fn check(claim: Claim, payee: PeerId, touchstone: Option<&Touchstone>) -> CheckedClaim {
     match prove(&claim, payee, touchstone) {
         Ok(run) => CheckedClaim::Proven(ProvenClaim { claim, run }),
-        Err(verdict) => CheckedClaim::Refused { ecoin: claim.ecoin(), verdict },
+        Err(verdict) => CheckedClaim::Refused { ecoin: claim.ecoin(), verdict, steps: claim.through.min(MOST_STEPS) },
     }
 }
 

@@ -140,11 +140,27 @@ fn of_several_conflicting_runs_the_lowest_is_the_evidence() {
         .events()
         .into_iter()
         .filter_map(|event| match event {
-            Event::DoubleSpendDetected(found) => Some((found.paid_to, found.paid_grant.from.0)),
+            Event::DoubleSpendDetected(found) => Some((found.paid_to, found.paid_grant.from.0, found.debt.0)),
             _ => None,
         })
         .collect();
-    assert_eq!(found, [(peer("bob"), 3)]);
+    assert_eq!(found, [(peer("bob"), 3, 4)], "and all that was lost is owed");
+}
+
+/// Two claims of one batch may lose the same words: each is owed once.
+#[test]
+fn a_debt_is_the_words_lost_over_all_claims_of_the_batch_each_once() {
+    let mut world = given_alice_holds_a(20);
+    let paid = world.claim("A", (1, 11, 10), "bob");
+    world.redeem("bob", vec![paid]);
+    let claims = vec![
+        world.claim("A", (1, 4, 3), "carol"),
+        world.claim("A", (1, 7, 6), "carol"),
+        world.claim("A", (9, 13, 12), "carol"),
+    ];
+    let lines = world.redeem("carol", claims);
+    assert_eq!(show(&lines), [("conflicting", 0, 0, 3), ("conflicting", 0, 0, 6), ("conflicting", 2, 0, 2)]);
+    assert_eq!(world.ledger.scan().totals.debts.0, 8);
 }
 
 #[test]

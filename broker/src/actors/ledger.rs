@@ -7,9 +7,11 @@ use netpay_ledger::record::Record;
 use netpay_ledger::rejection::Rejection;
 use netpay_ledger::{Command, Decision, Facts, WorkingSet, apply, decide, load};
 use netpay_protocol::amounts::Units;
+use netpay_protocol::problem::Problem;
 use netpay_protocol::redemption::{Head, Line};
 
-use super::runtime::Handler;
+use super::refusals::{busy, rejected};
+use super::runtime::{Address, Full, Handler};
 use crate::ports::{Journal, Observe, State, fail_stop, now_ms};
 
 /// Commands decided together, at most. Bounds the memory and the latency of one group.
@@ -26,11 +28,18 @@ pub struct Order {
 /// How a command ended.
 pub struct Settled {
     /// What came of it.
-    pub outcome: Result<Outcome, Rejection>,
+    pub outcome: Result<Outcome, Problem>,
     /// The ledger's head after its group.
     pub head: Head,
     /// The signer's balance after its group, if the signer has an account.
     pub balance: Option<Units>,
+}
+
+/// Passes an order to the writer. A full queue is an outcome, too.
+pub fn send(writer: &Address<Order>, order: Order) {
+    if let Err(Full(order)) = writer.try_send(order) {
+        (order.answer)(Settled { outcome: Err(busy()), head: Head::default(), balance: None });
+    }
 }
 
 /// What comes of a command that is not rejected.
@@ -65,7 +74,9 @@ impl LedgerActor {
         let signers: Vec<_> = commands.iter().map(|command| command.request.signer).collect();
         let mut ws = load::for_commands(&&*self.state, &commands)
             .unwrap_or_else(|error| fail_stop("the ledger cannot be read", &error));
-        let facts = Facts { now_ms: now_ms(), incarnation: self.incarnation };
+        // Never back: a request once called expired must not be carried out by a clock that was set back.
+        let now_ms = now_ms().max(ws.totals.recorded_at_ms);
+        let facts = Facts { now_ms, incarnation: self.incarnation };
         let mut records = Vec::new();
         let outcomes: Vec<_> =
             commands.into_iter().map(|command| decide_one(&mut ws, &facts, command, &mut records)).collect();
@@ -77,6 +88,7 @@ impl LedgerActor {
         for ((outcome, answer), signer) in outcomes.into_iter().zip(answers).zip(signers) {
             let known = ws.accounts.is_loaded(&signer);
             let balance = known.then(|| ws.accounts.get(&signer).map_or(Units::ZERO, |row| row.balance));
+            let outcome = outcome.map_err(|rejection| rejected(&rejection));
             answer(Settled { outcome, head: ws.totals.head, balance });
         }
     }

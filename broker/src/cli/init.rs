@@ -42,10 +42,12 @@ enum RoleName {
 
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<Said> {
-        let dir = &self.dir;
-        if dir.join(FILE).exists() || dir.join("keys").exists() {
-            bail!("there is a broker in {} already; nothing was changed", dir.display());
+        if self.dir.join(FILE).exists() || self.dir.join("keys").exists() {
+            bail!("there is a broker in {} already; nothing was changed", self.dir.display());
         }
+        // Built beside its place and moved there whole: a crash leaves either nothing or all of it.
+        let name = self.dir.file_name().context("--dir must name a directory")?.to_string_lossy();
+        let dir = &self.dir.with_file_name(format!(".{name}.init-{}", std::process::id()));
         let keys = KeyFolder(dir.join("keys"));
         let folder = |path: &PathBuf| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         folder(&keys.0).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -76,9 +78,15 @@ impl Init {
             RoleName::Broker => Role::Broker,
             RoleName::Index => Role::Index,
         };
-        // Last, whole: a directory with this file is complete.
         let text = Config::new_file(broker, role, &self.nats, &self.http, &operators);
         write_whole(&dir.join(FILE), text.as_bytes())?;
+        for folder in [&keys.0, dir] {
+            fs::File::open(folder)?.sync_all()?;
+        }
+        fs::rename(dir, &self.dir).with_context(|| format!("{} is there, and not empty", self.dir.display()))?;
+        let parent = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        fs::File::open(parent.unwrap_or(".".as_ref()))?.sync_all()?;
+        let dir = &self.dir;
         let shown = dir.display();
         Ok(Said::new(
             json!({ "broker": broker.to_string(), "dir": dir, "config": dir.join(FILE) }),

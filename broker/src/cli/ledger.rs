@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use netpay_ledger::event::Event;
 use netpay_ledger::record::Record;
 use netpay_ledger::scan::Findings;
-use netpay_ledger::{apply, load};
+use netpay_ledger::{apply, invariants, load};
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
 use netpay_protocol::redemption::Head;
 use serde_json::json;
@@ -15,14 +15,14 @@ use serde_json::json;
 use super::{Said, Where};
 use crate::config::Config;
 use crate::ports::{State, state};
-use crate::store::Store;
+use crate::store::{Hold, Store};
 
 /// Records applied together.
 const GROUP: usize = 500;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Ledger {
-    /// Replay the log beside the ledger and compare: hash chain, signatures, invariants, every row.
+    /// Replay the log beside the ledger and compare: hash chain, invariants, every row; touchstones and purchases are verified.
     Audit(Where),
     /// Rebuild every row from the log, and compare (or replace) what is there. The broker must be stopped.
     Rebuild(Rebuild),
@@ -56,65 +56,69 @@ impl Drop for Scratch {
 }
 
 fn audit(config: &Config) -> anyhow::Result<Said> {
+    // As RocksDB shows it to readers the directory stands still, also while a broker adds to it.
     let store = Store::open_read_only(&config.ledger())?;
     let keys = config.keys().read_list(config.broker)?.verify(config.broker)?;
     let there = state::scan(&store)?;
     let scratch = Scratch(config.dir.join(format!("ledger.audit-{}", std::process::id())));
-    let (copy, replayed) = replay(&store, &scratch.0, there.totals.head, |record| check_evidence(record, &keys))?;
-    let again = state::scan(&copy)?;
-    drop(copy);
+    let replayed = replay(&store, &scratch.0, |record| check_evidence(record, &keys));
     let mut broken = there.broken.clone();
-    if replayed != there.totals.head {
-        broken.push(format!(
-            "the log ends at position {}, the rows say {}",
-            replayed.position, there.totals.head.position
-        ));
-    }
-    if again.digest != there.digest {
-        broken.push("the rows are not what the log leads to".into());
+    match replayed {
+        Err(error) => broken.push(format!("{error:#}")),
+        Ok(copy) => compare(&there, &state::scan(&copy)?, &mut broken),
     }
     Ok(report("audit", &there, &broken))
 }
 
+/// What the log leads to, against what is there.
+fn compare(there: &Findings, replayed: &Findings, broken: &mut Vec<String>) {
+    broken.extend(replayed.broken.iter().cloned());
+    let (rows, log) = (there.totals.head, replayed.totals.head);
+    if log != rows {
+        broken.push(format!("the log ends at position {}, the rows say {}", log.position, rows.position));
+    } else if replayed.digest != there.digest {
+        broken.push("the rows are not what the log leads to".into());
+    }
+}
+
 fn rebuild(config: &Config, replace: bool) -> anyhow::Result<Said> {
     let path = config.ledger();
+    let hold = Hold::take(&config.dir)?;
     let store = Store::open(&path)?;
     let there = state::scan(&store)?;
     let scratch = Scratch(config.dir.join("ledger.rebuilt"));
     let _ = std::fs::remove_dir_all(&scratch.0);
-    let (copy, _) = replay(&store, &scratch.0, there.totals.head, |_| Ok(()))?;
-    let again = state::scan(&copy)?;
-    drop((copy, store));
-    let same = again.digest == there.digest;
-    let broken = if same || replace { vec![] } else { vec!["the rows are not what the log leads to".to_owned()] };
-    if replace {
+    let again = state::scan(&replay(&store, &scratch.0, |_| Ok(()))?)?;
+    let mut different = Vec::new();
+    compare(&there, &again, &mut different);
+    let same = different.is_empty();
+    // Rows can be wrong, and are then replaced; a log that is shorter than what was once acknowledged cannot.
+    let lossy = again.totals.head.position < there.totals.head.position || !again.broken.is_empty();
+    let replaced = replace && !lossy;
+    // Before anything moves: an open RocksDB goes on deleting files by their old paths.
+    drop(store);
+    if replaced {
         let old = config.dir.join(format!("ledger.old-{}", crate::ports::now_ms()));
         std::fs::rename(&path, &old)?;
         std::fs::rename(&scratch.0, &path)?;
+        std::fs::File::open(&config.dir)?.sync_all()?;
     }
-    let mut said = report("rebuild", &again, &broken);
+    drop(hold);
+    let mut said = report("rebuild", &again, if replaced { &[] } else { &different });
     if let Some(object) = said.json.as_object_mut() {
         object.insert("same".into(), same.into());
-        object.insert("replaced".into(), replace.into());
+        object.insert("replaced".into(), replaced.into());
     }
     Ok(said)
 }
 
-/// Replays the log up to `until` into a new ledger. Whatever a running broker adds meanwhile is left alone.
-fn replay(
-    from: &Store,
-    into: &Path,
-    until: Head,
-    check: impl Fn(&Record) -> anyhow::Result<()>,
-) -> anyhow::Result<(Store, Head)> {
+/// Replays the whole log into a new ledger.
+fn replay(from: &Store, into: &Path, check: impl Fn(&Record) -> anyhow::Result<()>) -> anyhow::Result<Store> {
     let copy = Store::create(into)?;
     let mut head = Head::default();
     let mut group = Vec::new();
     let mut shown = std::time::Instant::now();
     from.each_record(1, &mut |position, bytes| {
-        if position > until.position {
-            return Ok(());
-        }
         let (record, next) = Record::read(bytes, head)?;
         ensure!(record.position == position, "record {} lies at position {position}", record.position);
         check(&record).with_context(|| format!("record {position}"))?;
@@ -124,19 +128,22 @@ fn replay(
             write(&copy, &mut group)?;
             if shown.elapsed().as_secs() >= 2 {
                 shown = std::time::Instant::now();
-                eprintln!("replayed {position} of {} records", until.position);
+                eprintln!("replayed {position} records");
             }
         }
         Ok(())
     })?;
     write(&copy, &mut group)?;
-    Ok((copy, head))
+    Ok(copy)
 }
 
 fn write(copy: &Store, group: &mut Vec<Record>) -> anyhow::Result<()> {
     let state: &dyn State = copy;
     let mut ws = load::for_records(&state, group.iter())?;
     for record in group.iter() {
+        if let Some(invariant) = invariants::broken_by(&ws, &record.events) {
+            bail!("record {} would break {invariant}", record.position);
+        }
         apply::record(&mut ws, record);
     }
     copy.write(group, &ws.changes())?;

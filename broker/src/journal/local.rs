@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use netpay_ledger::WorkingSet;
-use netpay_ledger::record::Record;
+use netpay_ledger::load;
+use netpay_ledger::record::{Record, hash};
+use netpay_protocol::redemption::Head;
 
-use crate::ports::Journal;
 use crate::ports::journal::CommitError;
+use crate::ports::state::StateError;
+use crate::ports::{Journal, State};
 use crate::store::Store;
 
 /// See the module.
@@ -15,9 +18,20 @@ pub struct LocalJournal {
 }
 
 impl LocalJournal {
-    /// Commits to this directory.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    /// Commits to this directory, if its rows stand where its log ends.
+    pub fn new(store: Arc<Store>) -> Result<Self, StateError> {
+        let state: &dyn State = &*store;
+        let rows = load::totals(&state)?.head;
+        let log = store.last_record()?.map(|(position, bytes)| Head { position, hash: hash(&bytes) });
+        if log.unwrap_or_default() == rows {
+            return Ok(Self { store });
+        }
+        let end = log.map_or(0, |head| head.position);
+        Err(StateError(format!(
+            "the ledger's rows stand at position {}, its log ends at {end}, or with another record; \
+             look with `netpay-broker ledger audit`",
+            rows.position
+        )))
     }
 }
 

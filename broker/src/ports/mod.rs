@@ -24,5 +24,6 @@ pub fn now_ms() -> u64 {
 pub fn fail_stop(what: &str, error: &dyn std::fmt::Display) -> ! {
     tracing::error!("{what}: {error}; stopping at once, nothing unanswered counts as done");
     eprintln!("netpay-broker: {what}: {error}; stopped, nothing unanswered counts as done");
-    std::process::exit(1)
+    // Not `exit`: it would close RocksDB under its running threads.
+    std::process::abort()
 }

@@ -3,13 +3,15 @@
 //! Knows keys and bytes, nothing of what they mean. The write-ahead log is always on; recovery takes back a torn tail
 //! (what was never acknowledged) and refuses a damaged middle.
 
+use std::fs::File;
 use std::path::Path;
 
 use netpay_ledger::record::Record;
 use netpay_ledger::rows::Table;
 use netpay_ledger::working_set::Change;
 use rocksdb::{
-    ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use crate::ports::State;
@@ -23,7 +25,7 @@ const READ_ONLY_PAUSE: std::time::Duration = std::time::Duration::from_millis(50
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("ledger directory {0} is in use by another process; stop that one first (one broker per directory)")]
+    #[error("{0} is in use by another process; stop that one first (one broker per directory)")]
     InUse(String),
     /// There is none.
     #[error("there is no ledger in {0}; make one with: netpay-broker init --dir DIR")]
@@ -41,6 +43,24 @@ pub enum OpenError {
     },
 }
 
+/// Holds a broker's directory for one process, also while the ledger in it is closed and moved. RocksDB's own lock moves
+/// along with the ledger.
+pub struct Hold(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+
+impl Hold {
+    /// Takes it, or says who has it.
+    pub fn take(dir: &Path) -> Result<Self, OpenError> {
+        let path = dir.join("lock");
+        let shown = || dir.display().to_string();
+        let open = File::options().create(true).truncate(false).write(true).open(path);
+        let file = open.map_err(|error| OpenError::Damaged { path: shown(), reason: error.to_string() })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(_) => Err(OpenError::InUse(shown())),
+        }
+    }
+}
+
 /// An open ledger directory.
 pub struct Store {
     db: DB,
@@ -52,11 +72,16 @@ fn options() -> Options {
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options.set_keep_log_file_num(10);
+    // Most look-ups of requests and new e-coins find nothing.
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_bloom_filter(10.0, false);
+    options.set_block_based_table_factory(&blocks);
     options
 }
 
-fn families() -> impl Iterator<Item = &'static str> {
-    Table::ALL.iter().map(|table| table.name()).chain([RECORDS])
+/// Every column family, with its own options: RocksDB does not take compression and filters from the database's.
+fn families() -> impl Iterator<Item = (&'static str, Options)> {
+    Table::ALL.iter().map(|table| table.name()).chain([RECORDS]).map(|name| (name, options()))
 }
 
 impl Store {
@@ -69,13 +94,13 @@ impl Store {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_error_if_exists(true);
-        Self::opened(path, DB::open_cf(&options, path, families()))
+        Self::opened(path, DB::open_cf_with_opts(&options, path, families()))
     }
 
     /// Opens a ledger for writing: one process at a time.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::check_there(path)?;
-        Self::opened(path, DB::open_cf(&options(), path, families()))
+        Self::opened(path, DB::open_cf_with_opts(&options(), path, families()))
     }
 
     /// Opens a ledger for reading, as it stands on disk now, also while a broker serves it. RocksDB may then take a file
@@ -83,12 +108,12 @@ impl Store {
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         Self::check_there(path)?;
         for _ in 0..READ_ONLY_TRIES {
-            match DB::open_cf_for_read_only(&options(), path, families(), false) {
+            match DB::open_cf_with_opts_for_read_only(&options(), path, families(), false) {
                 Err(error) if error.to_string().contains("No such file") => std::thread::sleep(READ_ONLY_PAUSE),
                 opened => return Self::opened(path, opened),
             }
         }
-        Self::opened(path, DB::open_cf_for_read_only(&options(), path, families(), false))
+        Self::opened(path, DB::open_cf_with_opts_for_read_only(&options(), path, families(), false))
     }
 
     fn check_there(path: &Path) -> Result<(), OpenError> {
@@ -121,18 +146,23 @@ impl Store {
         self.db.write_opt(batch, &sync).map_err(said)
     }
 
-    /// Shows every record from `position` on, in order, until there are no more.
+    /// The last record's position and bytes.
+    pub fn last_record(&self) -> Result<Option<(u64, Vec<u8>)>, StateError> {
+        let last = self.db.iterator_cf(self.family(RECORDS)?, IteratorMode::End).next().transpose().map_err(said)?;
+        last.map(|(key, value)| Ok((position(&key)?, value.into_vec()))).transpose()
+    }
+
+    /// Shows every record from `from` on, in order, until there are no more.
     pub fn each_record(
         &self,
-        position: u64,
+        from: u64,
         visit: &mut dyn FnMut(u64, &[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let start = position.to_be_bytes();
+        let start = from.to_be_bytes();
         let mode = IteratorMode::From(&start, Direction::Forward);
         for item in self.db.iterator_cf(self.family(RECORDS)?, mode) {
             let (key, value) = item.map_err(said)?;
-            let at = key.as_ref().try_into().map(u64::from_be_bytes);
-            visit(at.map_err(|_| StateError("the ledger directory is damaged: events".into()))?, &value)?;
+            visit(position(&key)?, &value)?;
         }
         Ok(())
     }
@@ -140,6 +170,11 @@ impl Store {
     fn family(&self, name: &str) -> Result<&ColumnFamily, StateError> {
         self.db.cf_handle(name).ok_or_else(|| StateError(format!("the ledger directory has no column family {name}")))
     }
+}
+
+fn position(key: &[u8]) -> Result<u64, StateError> {
+    let bytes = key.try_into().map_err(|_| StateError("the ledger directory is damaged: events".into()))?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 fn said(error: rocksdb::Error) -> StateError {

@@ -2,7 +2,7 @@
 
 mod buy;
 mod operator;
-mod redeem;
+pub(crate) mod redeem;
 
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::keys::PublicKey;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use netpay_protocol::amounts::{PaywordIndex, WordCount};
+use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::index::Grant;
 use netpay_protocol::keys::PublicKey;
@@ -23,6 +23,9 @@ use crate::working_set::WorkingSet;
 
 /// Double spends recorded of one e-coin, at most: one payee each. What comes after changes nothing any more.
 pub const MAX_CONFLICTS_PER_ECOIN: usize = 16;
+
+/// All open debts stay below this.
+const MOST_DEBT_UNITS: u64 = 1 << 62;
 
 pub(super) fn decide(
     ws: &WorkingSet,
@@ -63,19 +66,25 @@ struct Batch<'a> {
     conflicts: BTreeMap<EcoinId, Conflict>,
 }
 
+/// What this batch loses of one e-coin to others.
 struct Conflict {
+    /// Where the lowest run begins that another was paid.
     lowest: PaywordIndex,
+    /// Who was.
     paid_to: PeerId,
-    paid_grant: Grant,
+    /// This payee's grant that meets it.
     grant: Grant,
-    words: WordCount,
+    /// The words lost, over all claims, each once.
+    lost: Vec<Run>,
 }
 
 impl Batch<'_> {
     fn settle(&mut self, claim: &CheckedClaim) -> Result<RedeemedClaim, Rejection> {
         match claim {
             // It was sold after the claim was checked: check again, the payee must not be told otherwise.
-            CheckedClaim::Refused { ecoin, verdict: Verdict::UnknownEcoin } if self.ws.ecoins.get(ecoin).is_some() => {
+            CheckedClaim::Refused { ecoin, verdict: Verdict::UnknownEcoin, .. }
+                if self.ws.ecoins.get(ecoin).is_some() =>
+            {
                 Err(Rejection::StaleFacts)
             }
             CheckedClaim::Refused { verdict, .. } => Ok(RedeemedClaim::Refused(*verdict)),
@@ -105,15 +114,13 @@ impl Batch<'_> {
         let already_paid = run.words().minus(new_words.plus(conflicting)).unwrap_or_default();
 
         if let Some((first, paid_row)) = paid.iter().find(|(_, row)| row.payee != self.payee) {
-            let conflict = Conflict {
-                lowest: first.from,
-                paid_to: paid_row.payee,
-                paid_grant: self.ws.grants[&(ecoin, first.from)].clone(),
-                grant: claim.grant(),
-                words: conflicting,
-            };
-            let known = self.conflicts.entry(ecoin);
-            known.and_modify(|known| known.keep_lowest(&conflict)).or_insert(conflict);
+            let (lowest, paid_to) = (first.from, paid_row.payee);
+            let new = || Conflict { lowest, paid_to, grant: claim.grant(), lost: Vec::new() };
+            let conflict = self.conflicts.entry(ecoin).or_insert_with(new);
+            if lowest < conflict.lowest {
+                *conflict = Conflict { lost: std::mem::take(&mut conflict.lost), ..new() };
+            }
+            conflict.lose(&in_conflict);
         }
         if !credited.is_empty() {
             self.credited.entry(ecoin).or_default().extend(&credited);
@@ -133,38 +140,41 @@ impl Batch<'_> {
     /// One double spend per e-coin and payee, and at most so many per e-coin: a further conflict writes nothing, or
     /// free puppets could fill the log and multiply a payer's debt.
     fn new_double_spends(&self) -> Vec<DoubleSpend> {
-        let is_new = |ecoin: &EcoinId| {
-            let (payees, known) = self.ws.conflicts_of(*ecoin, self.payee);
-            !known && payees < MAX_CONFLICTS_PER_ECOIN
-        };
-        let found = self.conflicts.iter().filter(|(ecoin, _)| is_new(ecoin));
+        let mut debts = self.ws.totals.debts;
+        let mut found = Vec::new();
+        for (ecoin, conflict) in self.conflicts.iter().filter(|(ecoin, _)| is_new(self.ws, **ecoin, self.payee)) {
+            let Some(row) = self.ws.ecoins.get(ecoin) else { continue };
+            let words = runs::count(&conflict.lost);
+            let debt = words.worth(row.touchstone.content.unit_value);
+            // Money circulates, so that debts are not bounded by deposits; their sum must still be a number.
+            let Some(sum) = debts.checked_add(debt).filter(|sum| sum.0 < MOST_DEBT_UNITS) else { continue };
+            debts = sum;
+            found.push(DoubleSpend {
+                touchstone: row.touchstone.clone(),
+                paid_to: conflict.paid_to,
+                paid_grant: self.ws.grants[&(*ecoin, conflict.lowest)].clone(),
+                payee: self.payee,
+                grant: conflict.grant.clone(),
+                conflicting: words,
+                debt,
+            });
+        }
         found
-            .filter_map(|(ecoin, conflict)| {
-                let touchstone = self.ws.ecoins.get(ecoin)?.touchstone.clone();
-                Some(DoubleSpend {
-                    debt: conflict.words.worth(touchstone.content.unit_value),
-                    touchstone,
-                    paid_to: conflict.paid_to,
-                    paid_grant: conflict.paid_grant.clone(),
-                    payee: self.payee,
-                    grant: conflict.grant.clone(),
-                    conflicting: conflict.words,
-                })
-            })
-            .collect()
     }
 }
 
+/// Whether a conflict of this payee on this e-coin would be recorded. Only then the other's grant is loaded.
+pub(crate) fn is_new(ws: &WorkingSet, ecoin: EcoinId, payee: PeerId) -> bool {
+    let (payees, known) = ws.conflicts_of(ecoin, payee);
+    !known && payees < MAX_CONFLICTS_PER_ECOIN
+}
+
 impl Conflict {
-    fn keep_lowest(&mut self, other: &Self) {
-        if other.lowest < self.lowest {
-            *self = Self {
-                lowest: other.lowest,
-                paid_to: other.paid_to,
-                paid_grant: other.paid_grant.clone(),
-                grant: other.grant.clone(),
-                words: other.words,
-            };
+    fn lose(&mut self, words: &[Run]) {
+        for run in words {
+            let new = run.without(&self.lost);
+            self.lost.extend(new);
+            self.lost.sort();
         }
     }
 }

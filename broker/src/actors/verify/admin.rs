@@ -14,7 +14,7 @@ use netpay_protocol::wire;
 
 use super::Desk;
 use crate::actors::ledger::{Order, Settled};
-use crate::actors::refusals::{check_broker, rejected};
+use crate::actors::refusals::check_broker;
 use crate::actors::views;
 use crate::keys::operator_id;
 use crate::ports::{Reply, now_ms};
@@ -26,20 +26,19 @@ pub(super) fn serve(desk: &Arc<Desk>, op: &str, admin: Signed<Admin>, reply: Rep
         Err(problem) => return reply.problem(problem),
     };
     let Some((action, about)) = action(&said, admin.clone()) else {
-        return reply.result(read(desk, &said, digest));
+        let answer = check_life(&admin.content).and_then(|()| read(desk, &said, digest));
+        return reply.result(answer);
     };
     let request = Request { signer: operator_id(&key), id: admin.content.request, digest };
     let at = Arc::clone(desk);
     let answer = move |settled: Settled| match settled.outcome {
-        Err(rejection) => reply.problem(rejected(&rejection)),
+        Err(problem) => reply.problem(problem),
         Ok(_) => {
             let view = at.account_view(about).ok_or_else(|| not_found("account"));
             reply.result(view.map(|view| at.keys.answer(digest, now_ms(), &view)));
         }
     };
-    if let Err(problem) = desk.order(Order { command: Command { request, action }, answer: Box::new(answer) }) {
-        tracing::debug!("order not taken: {problem}");
-    }
+    desk.order(Order { command: Command { request, action }, answer: Box::new(answer) });
 }
 
 fn check(desk: &Desk, op: &str, admin: &Signed<Admin>) -> Result<(Said, PublicKey), Problem> {
@@ -50,11 +49,6 @@ fn check(desk: &Desk, op: &str, admin: &Signed<Admin>) -> Result<(Said, PublicKe
     let key =
         *key.ok_or_else(|| refuse("not an operator of this broker; its configuration lists the operators' keys"))?;
     admin.verify(&key).map_err(|_| refuse("the order is not signed by the operator it names"))?;
-    let now_ms = now_ms();
-    if now_ms > content.valid_until_ms || content.valid_until_ms - now_ms > MAX_REQUEST_LIFE_MS {
-        let text = "the order's time is over, or longer than 24 hours; sign a new one (are the clocks right?)";
-        return Err(Problem::new(Kind::RequestExpired, text));
-    }
     let said: Said = wire::decode(&content.order).map_err(|error| Problem::new(Kind::Malformed, error.to_string()))?;
     if said.op() != op {
         return Err(Problem::new(Kind::NotForMe, "the order is another than its subject says"));
@@ -81,6 +75,16 @@ fn action(said: &Said, admin: Signed<Admin>) -> Option<(Action, PeerId)> {
         | Said::ShowEcoin { .. }
         | Said::ListDoubleSpends { .. } => return None,
     })
+}
+
+/// Reads only: that the time of an order that changes something is over is said by the writer, who knows its outcome.
+fn check_life(content: &Admin) -> Result<(), Problem> {
+    let now_ms = now_ms();
+    if now_ms > content.valid_until_ms || content.valid_until_ms - now_ms > MAX_REQUEST_LIFE_MS {
+        let text = "the question's time is over, or longer than 24 hours; sign a new one (are the clocks right?)";
+        return Err(Problem::new(Kind::RequestExpired, text));
+    }
+    Ok(())
 }
 
 fn read(desk: &Desk, said: &Said, about: Digest) -> Result<Signed<Answer>, Problem> {

@@ -41,8 +41,8 @@ fn check(desk: &Desk, ask: &Ask) -> Result<Signer, Problem> {
 }
 
 fn balance(desk: &Desk, query: &Query, _: &Signer) -> Signed<Answer> {
-    let row: AccountRow = desk.row(&query.peer).unwrap_or_default();
-    let view = account_view(query.peer, &row, &desk.totals());
+    let nothing = || account_view(query.peer, &AccountRow::default(), &desk.totals());
+    let view = desk.account_view(query.peer).unwrap_or_else(nothing);
     desk.keys.answer(query.digest(), now_ms(), &view)
 }
 

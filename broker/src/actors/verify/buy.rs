@@ -11,6 +11,7 @@ use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
 use netpay_protocol::chain::PaywordChain;
 use netpay_protocol::ids::EcoinId;
 use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::limits::MAX_REQUEST_LIFE_MS;
 use netpay_protocol::messages::{Buy, Sold};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::sealing::{LastWord, PublicSealingKey, Purchase};
@@ -35,12 +36,9 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Buy, reply: Reply) {
                     None => reply.problem(again()),
                 },
                 Ok(_) => reply.problem(again()),
-                Err(rejection) => reply.problem(rejected(&rejection)),
+                Err(problem) => reply.problem(problem),
             };
-            // A full queue drops the reply, which then says so.
-            if let Err(problem) = desk.order(Order { command: *command, answer: Box::new(answer) }) {
-                tracing::debug!("purchase not taken: {problem}");
-            }
+            desk.order(Order { command: *command, answer: Box::new(answer) });
         }
     }
 }
@@ -85,6 +83,12 @@ fn purchase(order: Signed<BuyEcoins>, signer: Signer, touchstones: Vec<Signed<To
 fn check_cheaply(desk: &Desk, buy: &BuyEcoins, signer: &Signer) -> Result<(), Problem> {
     if signer.account.suspended_at_ms.is_some() {
         return Err(rejected(&Rejection::Suspended));
+    }
+    if signer.account.debt.0 > 0 {
+        return Err(rejected(&Rejection::InDebt { debt: signer.account.debt }));
+    }
+    if buy.valid_until_ms.saturating_sub(now_ms()) > MAX_REQUEST_LIFE_MS {
+        return Err(rejected(&Rejection::ValidityTooLong));
     }
     let (cost, balance) = (buy.worth(), signer.account.balance);
     if cost > buy.most_debited_units {

@@ -3,10 +3,12 @@
 
 mod admin;
 mod ask;
+pub mod budget;
 mod buy;
 mod redeem;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use netpay_ledger::command::{OpenAccount, Request};
 use netpay_ledger::load;
@@ -23,9 +25,9 @@ use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::register::Register;
 use netpay_protocol::revocation::RevocationList;
 
-use super::ledger::Order;
-use super::refusals::{busy, rejected};
-use super::runtime::{Address, Full, Handler};
+use super::ledger::{self, Order};
+use super::refusals::rejected;
+use super::runtime::{Address, Handler};
 use super::views::account_view;
 use crate::config::Policy;
 use crate::keys::BrokerKeys;
@@ -72,7 +74,14 @@ pub struct Desk {
     pub operators: Vec<PublicKey>,
     /// Which life of the broker this is.
     pub incarnation: u64,
+    /// What peers may still waste.
+    pub budget: budget::Budget,
+    /// The revocation list signed last, and when.
+    pub revoked: Mutex<Option<(Instant, Signed<RevocationList>)>>,
 }
+
+/// How old a revocation list may be that is given out.
+const REVOKED_AGE: Duration = Duration::from_millis(400);
 
 /// A member of the pool.
 pub struct VerifyActor {
@@ -163,8 +172,20 @@ impl Desk {
         Ok(Signer { account, opening, register, key })
     }
 
-    /// Who is suspended now, freshly signed. Its number is its time, so that it rises over restarts.
+    /// Who is suspended, as of half a second ago or less. One at a time, so that a higher number never has older content;
+    /// numbers are times that only rise, also over restarts and when the clock is set back.
     pub fn revocations(&self) -> Signed<RevocationList> {
+        let mut held = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = held.as_ref().filter(|(at, _)| at.elapsed() < REVOKED_AGE).map(|(_, list)| list.clone());
+        fresh.unwrap_or_else(|| {
+            let last = held.as_ref().map_or_else(|| self.totals().recorded_at_ms, |(_, list)| list.content.seq);
+            let list = self.revocations_now(last + 1);
+            *held = Some((Instant::now(), list.clone()));
+            list
+        })
+    }
+
+    fn revocations_now(&self, least_seq: u64) -> Signed<RevocationList> {
         let now_ms = now_ms();
         let (from, to) = (SuspendedRow::key(&PeerId([0; 16])), SuspendedRow::key(&PeerId([0xff; 16])));
         let most = usize::try_from(MAX_REVOKED).unwrap_or(usize::MAX);
@@ -180,7 +201,7 @@ impl Desk {
             broker: self.broker(),
             kid: self.keys.notice_kid(),
             incarnation: self.incarnation,
-            seq: now_ms,
+            seq: now_ms.max(least_seq),
             issued_at_ms: now_ms,
             next_at_ms: now_ms + DAY_MS,
             peers: peers.collect(),
@@ -188,13 +209,18 @@ impl Desk {
     }
 
     /// Passes a command to the writer.
-    fn order(&self, order: Order) -> Result<(), Problem> {
-        self.ledger.try_send(order).map_err(|Full(_)| busy())
+    fn order(&self, order: Order) {
+        ledger::send(&self.ledger, order);
     }
 
     fn account_view(&self, peer: PeerId) -> Option<AccountView> {
-        let row: AccountRow = self.row(&peer)?;
-        Some(account_view(peer, &row, &self.totals()))
+        loop {
+            let totals = self.totals();
+            let row: AccountRow = self.row(&peer)?;
+            if self.totals().head == totals.head {
+                return Some(account_view(peer, &row, &totals));
+            }
+        }
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use netpay_ledger::command::{Action, Command, Request};
 use netpay_ledger::event::{Event, RedeemedClaim};
-use netpay_ledger::record::Record;
+use netpay_ledger::record::{Record, hash};
 use netpay_ledger::rows::{AccountRow, EcoinRow};
-use netpay_ledger::verify;
+use netpay_ledger::verify::{self, CheckedClaim};
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{Digest, PeerId, RequestId};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::Redeem;
-use netpay_protocol::problem::Problem;
+use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::redemption::{Head, Line, RedemptionBatch, Statement};
 
 use super::Desk;
@@ -25,9 +25,11 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
         let batch = &message.batch.content;
         (batch.payee, batch.request, batch.digest())
     };
+    let steps: Vec<_> = message.batch.content.claims.iter().map(|claim| u64::from(claim.through.0)).collect();
     match prepare(desk, message, digest) {
         Err(problem) => reply.problem(problem),
         Ok(Prepared::Before(record)) => reply.result(desk.statement_of(&record, payee)),
+        Ok(Prepared::Nothing(statement)) => reply.message(&*statement),
         Ok(Prepared::New(command)) => {
             let at = Arc::clone(desk);
             let answer = move |settled: Settled| {
@@ -35,23 +37,23 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
                     Ok(Outcome::Recorded(record)) => lines_of(&record),
                     Ok(Outcome::Unchanged(lines)) => Some(lines),
                     Ok(Outcome::Repeated(_)) => None,
-                    Err(rejection) => return reply.problem(rejected(&rejection)),
+                    Err(problem) => return reply.problem(problem),
                 };
                 let Some(lines) = lines else {
                     return reply.problem(again());
                 };
+                at.budget.charge(payee, wasted(&lines, &steps));
                 let balance = settled.balance.unwrap_or(Units::ZERO);
                 reply.message(&at.statement(payee, (request, digest), lines, balance, settled.head));
             };
-            if let Err(problem) = desk.order(Order { command: *command, answer: Box::new(answer) }) {
-                tracing::debug!("batch not taken: {problem}");
-            }
+            desk.order(Order { command: *command, answer: Box::new(answer) });
         }
     }
 }
 
 enum Prepared {
     Before(Box<Record>),
+    Nothing(Box<Signed<Statement>>),
     New(Box<Command>),
 }
 
@@ -64,14 +66,34 @@ fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Pro
     if let Some(record) = desk.outcome_of(&request)? {
         return Ok(Prepared::Before(Box::new(record)));
     }
+    desk.check_seen(batch.content.seen)?;
+    desk.budget.check(payee)?;
     let mut ecoins: BTreeMap<_, Option<EcoinRow>> = BTreeMap::new();
     let claims = batch.content.claims.into_iter().map(|claim| {
         let row = ecoins.entry(claim.ecoin()).or_insert_with_key(|ecoin| desk.row(ecoin));
         verify::check(claim, payee, row.as_ref().map(|row| &row.touchstone.content))
     });
-    let action =
-        Action::RedeemBatch { claims: claims.collect(), opening: signer.opening, payee, signed_by: signer.key };
+    let claims: Vec<_> = claims.collect();
+    desk.budget.charge(payee, cost_of_refused(&claims));
+    let lines: Option<Vec<_>> = claims.iter().map(|claim| claim.refused().map(Line::refused)).collect();
+    if let Some(lines) = lines {
+        // Nothing for the writer to decide: it would record nothing.
+        let (balance, head) = desk.balance_at(payee);
+        return Ok(Prepared::Nothing(Box::new(desk.statement(payee, (request.id, digest), lines, balance, head))));
+    }
+    let action = Action::RedeemBatch { claims, opening: signer.opening, payee, signed_by: signer.key };
     Ok(Prepared::New(Box::new(Command { request, action })))
+}
+
+/// What checking the claims cost that will credit nothing.
+fn cost_of_refused(claims: &[CheckedClaim]) -> u64 {
+    claims.iter().filter(|claim| claim.refused().is_some()).map(CheckedClaim::cost).sum()
+}
+
+/// The hash steps of proven claims that credited nothing after all.
+fn wasted(lines: &[Line], steps: &[u64]) -> u64 {
+    let nothing = |line: &Line| line.verdict.settles() && line.credited.0 == 0;
+    lines.iter().zip(steps).filter(|(line, _)| nothing(line)).map(|(_, steps)| *steps).sum()
 }
 
 /// The lines of a recorded batch.
@@ -83,12 +105,36 @@ fn lines_of(record: &Record) -> Option<Vec<Line>> {
 }
 
 impl Desk {
+    /// Whether our log contains the head that the peer has seen. If not, this broker was restored from an older copy.
+    fn check_seen(&self, seen: Head) -> Result<(), Problem> {
+        let known = || self.read(self.state.record(seen.position)).map(|bytes| hash(&bytes));
+        if seen.position == 0 || known() == Some(seen.hash) {
+            return Ok(());
+        }
+        let text = format!(
+            "this broker's log does not contain the record {} that you have seen; keep all you hold",
+            seen.position
+        );
+        Err(Problem::new(Kind::Fork, text))
+    }
+
+    /// A balance and the head that it belongs to, read together while the writer goes on.
+    fn balance_at(&self, peer: PeerId) -> (Units, Head) {
+        loop {
+            let head = self.totals().head;
+            let balance = self.row::<AccountRow>(&peer).unwrap_or_default().balance;
+            if self.totals().head == head {
+                return (balance, head);
+            }
+        }
+    }
+
     /// The statement of a batch recorded before: its verdicts, with the present balance, position and head.
     pub(super) fn statement_of(&self, record: &Record, payee: PeerId) -> Result<Signed<Statement>, Problem> {
         let request = record.request.ok_or_else(again)?;
         let lines = lines_of(record).ok_or_else(|| rejected(&netpay_ledger::Rejection::RequestIdReused))?;
-        let balance = self.row::<AccountRow>(&payee).unwrap_or_default().balance;
-        Ok(self.statement(payee, (request.id, request.digest), lines, balance, self.totals().head))
+        let (balance, head) = self.balance_at(payee);
+        Ok(self.statement(payee, (request.id, request.digest), lines, balance, head))
     }
 
     fn statement(
