@@ -186,6 +186,50 @@ async fn damaged_oversized_and_misdirected_messages_are_refused_in_words_and_cha
 }
 
 #[tokio::test]
+async fn what_a_peer_did_not_sign_is_refused_whoever_sends_it_under_its_subject() {
+    let given = Given::broker();
+    let (alice, bob, mallory) = (given.peer(100).await, given.peer(0).await, given.peer(0).await);
+    let coins = alice.buy(&alice.order(10, 1, Suite::Sha256)).await.expect("bought");
+    let forged = alice.order(10, 1, Suite::Sha256);
+    for register in [None, Some(mallory.register()), Some(alice.register())] {
+        let buy = Signed::new(forged.buy.content.clone(), &mallory.key);
+        let message = wire::encode(&netpay_protocol::messages::Buy { buy, register });
+        assert_eq!(problem(alice.ask(BrokerOp::Buy, message).await), Kind::BadSignature);
+    }
+    let grant = alice.grant(&coins[0], (1, 6), bob.id());
+    let batch = bob.batch(vec![RawPeer::claim(&coins[0], &grant, 5)]);
+    let stolen =
+        netpay_protocol::messages::Redeem { batch: Signed::new(batch.batch.content.clone(), &mallory.key), ..batch };
+    assert_eq!(problem(bob.ask(BrokerOp::Redeem, wire::encode(&stolen)).await), Kind::BadSignature);
+    assert_eq!(given.balance(&alice), 90);
+}
+
+#[tokio::test]
+async fn a_batch_from_before_a_restore_is_told_of_the_fork() {
+    let given = Given::broker();
+    let (alice, bob) = (given.peer(50).await, given.peer(0).await);
+    let coins = alice.buy(&alice.order(50, 1, Suite::Sha256)).await.expect("bought");
+    let grant = alice.grant(&coins[0], (1, 6), bob.id());
+    let claims = vec![RawPeer::claim(&coins[0], &grant, 5)];
+    let seen = |position, hash| {
+        let plain = bob.batch(claims.clone());
+        let head = netpay_protocol::redemption::Head { position, hash: netpay_protocol::ids::Digest([hash; 32]) };
+        let content = netpay_protocol::redemption::RedemptionBatch { seen: head, ..plain.batch.content };
+        netpay_protocol::messages::Redeem { batch: Signed::new(content, &bob.key), ..plain }
+    };
+    for (position, hash) in [(1, 9), (1_000, 9)] {
+        assert_eq!(problem(bob.ask(BrokerOp::Redeem, wire::encode(&seen(position, hash))).await), Kind::Fork);
+    }
+    let statement = bob.redeem(&bob.batch(claims.clone())).await.expect("without a claim of having seen anything");
+    let content = netpay_protocol::redemption::RedemptionBatch {
+        seen: statement.head,
+        ..bob.batch(claims.clone()).batch.content
+    };
+    let message = netpay_protocol::messages::Redeem { batch: Signed::new(content, &bob.key), ..bob.batch(claims) };
+    bob.redeem(&message).await.expect("its head is in the log");
+}
+
+#[tokio::test]
 async fn too_little_money_a_suspended_account_and_an_md5_ecoin_worth_too_much_are_refused() {
     let given = Given::broker();
     let alice = given.peer(20_000).await;
