@@ -156,10 +156,21 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end; one that does not end in time is killed, and the test fails.
     pub fn run(&self, name: &str, arguments: &[&str]) -> Ended {
-        let output = self.command(name, arguments).stdin(Stdio::null()).output().expect("it starts");
-        ended(&output)
+        let mut command = self.command(name, arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("it starts");
+        let pid = child.id().to_string();
+        let (ended, ending) = std::sync::mpsc::channel();
+        let watch = std::thread::spawn(move || {
+            let late = ending.recv_timeout(3 * PATIENCE).is_err();
+            late && Command::new("kill").args(["-9", &pid]).status().is_ok()
+        });
+        let output = child.wait_with_output().expect("it is ours");
+        ended.send(()).unwrap_or_default();
+        assert!(!watch.join().expect("it only waits"), "{name} {arguments:?} did not end in time");
+        self::ended(&output)
     }
 
     /// Runs a command that must succeed, and returns its JSON.
