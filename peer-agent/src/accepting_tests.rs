@@ -11,6 +11,7 @@ use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
 use crate::ports::{Till as _, TillClaim};
 use crate::test_broker::{NOW, TestBroker, run};
+use crate::till::accepting::Refused;
 use crate::till::accepting::{self, SEND_FIRST};
 use crate::trade::{Circumstances, Peer, chain_of, why};
 use crate::wallet::granting;
@@ -229,4 +230,52 @@ fn a_grant_keeps_its_order_and_only_grows() {
     assert_eq!(grown(20, 8, Digest::ZERO), "accepted");
     assert!(grown(12, 9, Digest::ZERO).contains("only grows"));
     assert_eq!(grown(21, 20, Digest::ZERO), "accepted");
+}
+
+#[test]
+fn a_payment_that_was_accepted_gets_the_same_answer_whatever_has_changed_since() {
+    let changes: &[fn(&mut Circumstances)] = &[
+        |with| with.revoked = None,
+        |with| with.now_ms = NOW + 40 * DAY_MS,
+        |with| with.policy.suites = vec![Suite::Md5],
+        |with| with.policy.max_unit_value = UnitValue(0),
+        |with| with.policy.max_exposure = Units(0),
+        |with| with.revoked.as_mut().expect("a list").peers.push((Peer::new(1).id(), NOW)),
+    ];
+    let (broker, alice, bob, _) = scene();
+    let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
+    let order = bob.quote(&broker, &alice, 5);
+    let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
+    bob.accept(&broker, alice.id(), &pay).expect("accepted");
+    for change in changes {
+        let again = bob.accept_with(&broker, alice.id(), &pay, change);
+        assert_eq!(again.expect("the same answer").paid, Units(5));
+    }
+    let revoked = broker.key_list(|list| list.keys[0].revoked_at_ms = NOW).verify(broker.id()).expect("its own");
+    let again = bob.accept_with(&broker, alice.id(), &pay, |with| with.keys = revoked);
+    assert_eq!(again.expect("the same answer").paid, Units(5));
+    // Another word in its place is no repetition.
+    let revealed = Revealed::one(PaywordIndex(5), Payword::unchecked([1; 32]));
+    let other = Pay { order, payment: Payment::Words { ecoin: t.ecoin, from: PaywordIndex(1), revealed } };
+    assert!(why(bob.accept(&broker, alice.id(), &other)).contains("not on the e-coin's chain"));
+}
+
+#[test]
+fn what_will_pass_is_not_called_a_refusal() {
+    let changes: &[fn(&mut Circumstances)] = &[
+        |with| with.revoked = None,
+        |with| with.now_ms = NOW + DAY_MS + 1,
+        |with| with.now_ms = NOW + 40 * DAY_MS,
+        |with| with.policy.max_exposure_per_payer = Units(4),
+    ];
+    for change in changes {
+        let (broker, alice, bob, _) = scene();
+        alice.buy(&broker, chain_of(50, Suite::Sha256));
+        let order = bob.quote(&broker, &alice, 5);
+        let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
+        match bob.accept_with(&broker, alice.id(), &pay, change) {
+            Err(Refused::Problem(problem)) => assert!(problem.kind.is_passing(), "{problem:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -11,8 +11,8 @@ use netpay_protocol::ids::{Digest, PeerId};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Layout as _;
 use netpay_protocol::messages::{AskChunk, Chunk, Paid};
-use netpay_protocol::payment::{Pay, Payment};
-use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::payment::Pay;
+use netpay_protocol::problem::Problem;
 use netpay_protocol::quote::Quote;
 use netpay_protocol::subjects::PeerOp;
 use netpay_protocol::wire;
@@ -21,11 +21,13 @@ use crate::content::partial::{self, Partial};
 use crate::content::tree;
 use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
 use crate::store::Store;
-use crate::wallet::granting;
+use crate::wallet::granting::{self, Short};
 use crate::wallet::purse::Mode;
 
 /// Chunks asked for at once.
 const IN_FLIGHT: usize = 4;
+/// Chunks that are fetched before the next payment at most.
+const AT_ONCE: usize = 64;
 /// How often the same message is sent before a silent or busy supplier is left for later.
 const TRIES: u32 = 5;
 
@@ -62,13 +64,13 @@ pub struct Download<'a, S> {
     pub supplier: &'a S,
     /// How words are granted.
     pub mode: Mode,
+    /// The most that is paid for the order in all.
+    pub most: Units,
     /// The clock.
     pub now_ms: &'a dyn Fn() -> u64,
     order: Digest,
     quote: Quote,
     paid: Units,
-    /// What the supplier acknowledged last, to be stored with the next payment.
-    unstored: Option<Units>,
 }
 
 impl<'a, S: Supplier> Download<'a, S> {
@@ -78,6 +80,7 @@ impl<'a, S: Supplier> Download<'a, S> {
         key: &'a SigningKey,
         supplier: &'a S,
         mode: Mode,
+        most: Units,
         now_ms: &'a dyn Fn() -> u64,
         order: &OutOrder,
     ) -> Self {
@@ -86,40 +89,33 @@ impl<'a, S: Supplier> Download<'a, S> {
             key,
             supplier,
             mode,
+            most,
             now_ms,
             order: order.quote.content.digest(),
             quote: order.quote.content.clone(),
             paid: order.paid,
-            unstored: None,
         }
     }
 
     /// Pays and fetches until every chunk is there. `progress` hears of the bytes that were verified.
     pub async fn run(&mut self, partial: &mut Partial, progress: &dyn Fn(u64)) -> Result<(), Error> {
-        let result = self.pay_and_fetch(partial, progress).await;
-        if let Some(paid) = self.unstored.take() {
-            self.store.write(|tx| granting::acknowledged(tx, self.order, paid))?;
-        }
-        result
-    }
-
-    async fn pay_and_fetch(&mut self, partial: &mut Partial, progress: &dyn Fn(u64)) -> Result<(), Error> {
         // A payment that was never answered comes first, whatever is due.
         self.pay(Units::ZERO).await?;
-        if self.mode == Mode::PerPayment {
-            self.pay(self.quote.price_units).await?;
-        }
+        let mut first = 0;
         loop {
-            let Some(next) = partial.missing().next() else {
+            let Some(next) = partial.missing(first).next() else {
                 return Ok(());
             };
-            self.pay(self.quote.due_for_chunk(next)).await?;
-            let paid_for: Vec<u64> =
-                partial.missing().take_while(|i| self.quote.due_for_chunk(*i) <= self.paid).collect();
+            first = next;
+            let due = match self.mode {
+                Mode::Session => self.quote.due_for_chunk(next),
+                Mode::PerPayment => self.quote.price_units,
+            };
+            self.pay(due).await?;
+            let is_paid = |i: &u64| self.quote.due_for_chunk(*i) <= self.paid;
+            let paid_for: Vec<u64> = partial.missing(first).take(AT_ONCE).take_while(is_paid).collect();
             if paid_for.is_empty() {
-                return Err(
-                    granting::Error::Short { acknowledged: self.paid, sent: self.quote.due_for_chunk(next) }.into()
-                );
+                return Err(granting::Error::from(Short { acknowledged: self.paid, sent: due }).into());
             }
             let this = &*self;
             let mut chunks = futures::stream::iter(paid_for)
@@ -134,19 +130,22 @@ impl<'a, S: Supplier> Download<'a, S> {
 
     /// Pays until `due` is acknowledged in all.
     async fn pay(&mut self, due: Units) -> Result<(), Error> {
+        let (order, now_ms) = (self.order, (self.now_ms)());
+        let mut answered: Option<(Pay, Units)> = None;
         loop {
-            let (order, now_ms, unstored) = (self.order, (self.now_ms)(), self.unstored);
-            let pay = self.store.write(|tx| {
-                if let Some(paid) = unstored {
-                    granting::acknowledged(tx, order, paid)?;
+            // The answer is kept, and the next payment made, in one commit.
+            let next = self.store.write(|tx| {
+                if let Some((pay, paid)) = &answered
+                    && let Err(short) = granting::acknowledged(tx, order, pay, *paid)?
+                {
+                    return Ok(Err(short));
                 }
-                granting::pay(tx, self.key, order, due, self.mode, now_ms)
+                granting::pay(tx, self.key, order, due, self.most, self.mode, now_ms).map(Ok)
             })?;
-            self.unstored = None;
-            let Some(pay) = pay else { return Ok(()) };
+            let Some(pay) = next.map_err(granting::Error::from)? else { return Ok(()) };
             let paid = send(self.store, self.supplier, &pay, now_ms).await?;
             self.paid = self.paid.max(paid);
-            self.unstored = Some(paid);
+            answered = Some((pay, paid));
         }
     }
 
@@ -174,7 +173,11 @@ pub async fn settle_unanswered(
             continue;
         };
         match send(store, supplier, &pending.pay, now_ms).await {
-            Ok(paid) => store.write(|tx| granting::acknowledged(tx, order, paid))?,
+            // Too little ends that order, and not this one.
+            Ok(paid) => match store.write(|tx| granting::acknowledged(tx, order, &pending.pay, paid))? {
+                Ok(()) => {}
+                Err(short) => tracing::warn!(%short, "an order that was left unanswered"),
+            },
             // It is over, and its words pay the next order here.
             Err(Error::Refused(_)) => {}
             Err(error) => return Err(error),
@@ -183,13 +186,22 @@ pub async fn settle_unanswered(
     Ok(())
 }
 
-/// Sends a payment until the supplier answers; in the first form when the supplier asks for it.
+/// What the chunks that are missing cost at most: what is due for a chunk counts all those before it, whoever they were
+/// bought from. Nothing when none is missing.
+pub fn price_of_rest(quote: &Quote, partial: &Partial, mode: Mode) -> Units {
+    match (partial.missing(0).last(), mode) {
+        (None, _) => Units::ZERO,
+        (Some(last), Mode::Session) => quote.due_for_chunk(last),
+        (Some(_), Mode::PerPayment) => quote.price_units,
+    }
+}
+
+/// Sends a payment until the supplier answers. One that is refused is sent once more, in the first form: the supplier may
+/// lack touchstone or grant, and a refusal is not signed, so that it may even have taken it.
 async fn send(store: &Store, supplier: &impl Supplier, pay: &Pay, now_ms: u64) -> Result<Units, Error> {
     let mut answer = patiently(supplier, PeerOp::Pay, wire::encode(pay)).await;
-    let is_first = matches!(pay.payment, Payment::First { .. });
     if let Err(CallError::Problem(problem)) = &answer
-        && problem.kind == Kind::PaymentRefused
-        && !is_first
+        && !problem.kind.is_passing()
     {
         let first = store.read(|tx| granting::as_first(tx, pay))?;
         answer = patiently(supplier, PeerOp::Pay, wire::encode(&first)).await;
@@ -200,7 +212,7 @@ async fn send(store: &Store, supplier: &impl Supplier, pay: &Pay, now_ms: u64) -
             Ok(paid.paid)
         }
         Err(CallError::Problem(problem)) if !problem.kind.is_passing() => {
-            store.write(|tx| granting::refused(tx, pay.order, &problem.to_string(), now_ms))?;
+            store.write(|tx| granting::refused(tx, pay.order, pay, &problem.to_string(), now_ms))?;
             Err(Error::Refused(problem))
         }
         Err(error) => Err(error.into()),

@@ -38,6 +38,8 @@ struct Shop<'a> {
     forge: Cell<Option<u64>>,
     /// How many answers to payments are lost from now on.
     lose_paid: Cell<u32>,
+    /// How many payments are taken and answered with a refusal from now on.
+    deny_paid: Cell<u32>,
     /// What was asked, in order: `pay` with the highest word, `chunk` with its index.
     asked: RefCell<Vec<(PeerOp, u64)>>,
 }
@@ -58,6 +60,11 @@ impl Supplier for Shop<'_> {
                 if lose > 0 {
                     self.lose_paid.set(lose - 1);
                     return Err(CallError::Silence("lost".into()));
+                }
+                let deny = self.deny_paid.get();
+                if deny > 0 {
+                    self.deny_paid.set(deny - 1);
+                    return Err(Problem::new(Kind::PaymentRefused, "said somebody on the way").into());
                 }
                 Ok(wire::encode(&paid))
             }
@@ -110,6 +117,7 @@ impl Scene {
             file,
             forge: Cell::new(None),
             lose_paid: Cell::new(0),
+            deny_paid: Cell::new(0),
             asked: RefCell::default(),
         }
     }
@@ -142,7 +150,8 @@ impl Scene {
         // The order as it is kept: what a later process would find.
         let digest = order.quote.content.digest();
         let order = self.alice.store.read(|tx| tx.out_order(digest)).expect("read").expect("kept");
-        let mut download = Download::new(&self.alice.store, &self.alice.me.signing, shop, mode, &now, &order);
+        let mut download =
+            Download::new(&self.alice.store, &self.alice.me.signing, shop, mode, Units(u64::MAX), &now, &order);
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -262,4 +271,63 @@ fn what_another_order_left_unanswered_is_answered_before_the_next_order_pays() {
         .block_on(settle)
         .expect("ok");
     assert_eq!(scene.paid(&left), (5, 5));
+}
+
+#[test]
+fn a_payment_that_is_taken_and_answered_with_a_refusal_is_asked_for_once_more_and_not_paid_twice() {
+    for mode in [Mode::Session, Mode::PerPayment] {
+        let scene = Scene::new();
+        let shop = scene.shop();
+        let order = scene.order(&shop, 30);
+        let mut partial = scene.partial(&order);
+        shop.deny_paid.set(1);
+        scene.run(&shop, &order, mode, &mut partial).expect("downloads");
+        assert_eq!(scene.paid(&order), (30, 30));
+        let (taken, _) = scene.bob.store.read(|tx| tx.exposure(scene.alice.id())).expect("read");
+        assert_eq!(taken, Units(30));
+    }
+}
+
+#[test]
+fn a_supplier_that_denies_what_it_took_gets_no_more_than_that_and_the_next_order_goes_on() {
+    let scene = Scene::new();
+    let shop = scene.shop();
+    let order = scene.order(&shop, 30);
+    let mut partial = scene.partial(&order);
+    shop.deny_paid.set(2);
+    let refused = scene.run(&shop, &order, Mode::Session, &mut partial);
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    let next = scene.order(&shop, 30);
+    scene.run(&shop, &next, Mode::Session, &mut partial).expect("downloads");
+    assert_eq!(scene.paid(&next), (30, 30));
+    let (taken, _) = scene.bob.store.read(|tx| tx.exposure(scene.alice.id())).expect("read");
+    assert_eq!(taken, Units(33), "the denied payment of one chunk, and the price");
+}
+
+#[test]
+fn chunks_that_are_held_are_neither_fetched_again_nor_left_out_of_what_the_rest_costs() {
+    let scene = Scene::new();
+    let shop = scene.shop();
+    let order = scene.order(&shop, 30);
+    let mut partial = scene.partial(&order);
+    let file = std::fs::read(&shop.file).expect("there");
+    let chunk = usize::try_from(CHUNK_BYTES).expect("small");
+    assert_eq!(download::price_of_rest(&order.quote.content, &partial, Mode::Session), Units(30));
+    for index in [0, 1, 7, 8, 9] {
+        let at = usize::try_from(index).expect("small") * chunk;
+        partial.write(index, &file[at..file.len().min(at + chunk)]).expect("fits");
+    }
+    assert_eq!(download::price_of_rest(&order.quote.content, &partial, Mode::Session), Units(21));
+    assert_eq!(download::price_of_rest(&order.quote.content, &partial, Mode::PerPayment), Units(30));
+    scene.run(&shop, &order, Mode::Session, &mut partial).expect("downloads");
+    let asked = shop.asked.borrow();
+    let fetched: Vec<u64> = asked.iter().filter(|(op, _)| *op == PeerOp::Chunk).map(|(_, index)| *index).collect();
+    assert_eq!(fetched, [2, 3, 4, 5, 6]);
+    assert_eq!(scene.paid(&order), (21, 21));
+    for mode in [Mode::Session, Mode::PerPayment] {
+        assert_eq!(download::price_of_rest(&order.quote.content, &partial, mode), Units(0));
+        let next = scene.order(&shop, 7);
+        scene.run(&shop, &next, mode, &mut partial).expect("nothing to do");
+        assert_eq!(scene.paid(&next), (0, 0), "nothing is missing, and nothing is paid");
+    }
 }

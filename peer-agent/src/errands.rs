@@ -10,9 +10,9 @@ use netpay_protocol::ids::{BrokerId, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, Purpose, SignedKeyList};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::{Ask, Buy, Redeem, Sold};
-use netpay_protocol::problem::Problem;
+use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::query::{Answer, Query, Question};
-use netpay_protocol::redemption::{Head, RedemptionBatch, Statement, Verdict};
+use netpay_protocol::redemption::{RedemptionBatch, Statement, Verdict};
 use netpay_protocol::register::Register;
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::subjects::BrokerOp;
@@ -90,6 +90,8 @@ pub struct Redeemed {
     pub statement: Statement,
     /// Its lines with their claims.
     pub lines: Vec<SettledLine>,
+    /// Whether the broker was restored from a backup since the last statement: what it paid since may be forgotten there.
+    pub restored: bool,
 }
 
 impl<B: Broker> Errands<'_, B> {
@@ -98,7 +100,7 @@ impl<B: Broker> Errands<'_, B> {
         let keys: SignedKeyList = self.read(BrokerOp::Keys, Vec::new()).await?;
         self.store.write(|tx| broker_lists::take_keys(tx, self.broker, &keys))?;
         let revoked: Signed<RevocationList> = self.read(BrokerOp::Notices, Vec::new()).await?;
-        self.store.write(|tx| broker_lists::take_revoked(tx, self.broker, &revoked))?;
+        self.store.write(|tx| broker_lists::take_revoked(tx, self.broker, &revoked, (self.now_ms)()))?;
         Ok(())
     }
 
@@ -145,8 +147,8 @@ impl<B: Broker> Errands<'_, B> {
 
     async fn deliver(&self, buy: &Signed<BuyEcoins>) -> Result<Bought, Error> {
         let keys = self.keys().await?;
-        let message = Buy { buy: buy.clone(), register: self.register_if_unknown()? };
-        match self.patiently(BrokerOp::Buy, wire::encode(&message)).await {
+        let message = |register| wire::encode(&Buy { buy: buy.clone(), register });
+        match self.with_keys(BrokerOp::Buy, self.register_if_unknown()?, message).await {
             Ok(bytes) => {
                 let sold: Sold = decode(&bytes)?;
                 self.receive(keys, |keys| {
@@ -199,12 +201,10 @@ impl<B: Broker> Errands<'_, B> {
     }
 
     async fn redeem_batch(&self, batch: &Signed<RedemptionBatch>, keys: &BrokerKeys) -> Result<Redeemed, Error> {
-        let message = Redeem {
-            batch: batch.clone(),
-            touchstones: self.store.read(|tx| redeeming::touchstones(tx, &batch.content))?,
-            register: self.register_if_unknown()?,
-        };
-        let bytes = match self.patiently(BrokerOp::Redeem, wire::encode(&message)).await {
+        let touchstones = self.store.read(|tx| redeeming::touchstones(tx, &batch.content))?;
+        let message =
+            |register| wire::encode(&Redeem { batch: batch.clone(), touchstones: touchstones.clone(), register });
+        let bytes = match self.with_keys(BrokerOp::Redeem, self.register_if_unknown()?, message).await {
             Ok(bytes) => bytes,
             Err(CallError::Problem(problem)) => {
                 self.store.write(|tx| redeeming::rejected(tx, &batch.content, &problem))?;
@@ -213,7 +213,7 @@ impl<B: Broker> Errands<'_, B> {
             Err(error) => return Err(error.into()),
         };
         let statement: Signed<Statement> = decode(&bytes)?;
-        let lines = self
+        let (lines, restored) = self
             .receive(keys.clone(), |keys| {
                 let now_ms = (self.now_ms)();
                 self.store.write(|tx| {
@@ -221,7 +221,9 @@ impl<B: Broker> Errands<'_, B> {
                     if statement.content.lines.iter().any(|line| line.credited.0 > 0) {
                         tx.put_slot(Slot::KnownToLedger, b"yes")?;
                     }
-                    redeeming::settle(tx, keys, &batch.content, &statement, now_ms)
+                    let seen = redeeming::incarnation_seen(tx)?;
+                    let lines = redeeming::settle(tx, keys, &batch.content, &statement, now_ms)?;
+                    Ok((lines, seen.is_some_and(|seen| seen < statement.content.incarnation)))
                 })
             })
             .await
@@ -230,7 +232,7 @@ impl<B: Broker> Errands<'_, B> {
                 Either::NotBelieved(redeeming::NotBelieved::Store(error)) => error.into(),
                 Either::NotBelieved(error) => Error::NotBelieved(error.to_string()),
             })?;
-        Ok(Redeemed { statement: statement.content, lines })
+        Ok(Redeemed { statement: statement.content, lines, restored })
     }
 
     /// The account as the broker has it.
@@ -239,12 +241,13 @@ impl<B: Broker> Errands<'_, B> {
             broker: self.broker,
             peer: self.me.peer(),
             valid_until_ms: (self.now_ms)().saturating_add(QUESTION_LIFE_MS),
-            min_position: self.seen()?.position,
+            min_position: self.store.read(|tx| redeeming::position_seen(tx, self.broker))?,
             question: Question::Balance,
         };
         let about = query.digest();
-        let ask = Ask { query: Signed::new(query, &self.me.signing), register: self.register_if_unknown()? };
-        let bytes = self.patiently(BrokerOp::Balance, wire::encode(&ask)).await?;
+        let query = Signed::new(query, &self.me.signing);
+        let message = |register| wire::encode(&Ask { query: query.clone(), register });
+        let bytes = self.with_keys(BrokerOp::Balance, self.register_if_unknown()?, message).await?;
         let answer: Signed<Answer> = decode(&bytes)?;
         let keys = self.keys().await?;
         if verify_answer(&answer, &keys).is_none() {
@@ -265,13 +268,6 @@ impl<B: Broker> Errands<'_, B> {
         }
     }
 
-    fn seen(&self) -> Result<Head, Error> {
-        match self.store.read(|tx| tx.slot(Slot::Head))? {
-            None => Ok(Head::default()),
-            Some(bytes) => decode(&bytes),
-        }
-    }
-
     /// The registration goes along until the broker answered a money command once.
     fn register_if_unknown(&self) -> Result<Option<Signed<Register>>, Error> {
         let known = self.store.read(|tx| tx.slot(Slot::KnownToLedger))?;
@@ -279,6 +275,23 @@ impl<B: Broker> Errands<'_, B> {
             None => Some(self.me.register(self.broker)),
             Some(_) => None,
         })
+    }
+
+    /// Sends a message; once more with our keys if the broker knows nothing of us although it did: it may have been
+    /// restored from a backup.
+    async fn with_keys(
+        &self,
+        op: BrokerOp,
+        register: Option<Signed<Register>>,
+        message: impl Fn(Option<Signed<Register>>) -> Vec<u8>,
+    ) -> Result<Vec<u8>, CallError> {
+        let sent = register.is_some();
+        match self.patiently(op, message(register)).await {
+            Err(CallError::Problem(problem)) if problem.kind == Kind::NotFound && !sent => {
+                self.patiently(op, message(Some(self.me.register(self.broker)))).await
+            }
+            answer => answer,
+        }
     }
 
     /// Takes an answer; if it is not believed, once more with a fresh key list.

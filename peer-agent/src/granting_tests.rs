@@ -6,7 +6,7 @@ use netpay_protocol::payment::Payment;
 use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::Touchstone;
 
-use crate::ports::{Coins as _, OwnGrant, StoreError, Till as _, TillClaim};
+use crate::ports::{Coins as _, OutOrders as _, OwnGrant, StoreError, Till as _, TillClaim};
 use crate::store::Store;
 use crate::test_broker::{NOW, TestBroker, run};
 use crate::till::accepting;
@@ -63,10 +63,10 @@ fn a_session_signs_ahead_and_never_beyond_what_the_order_needs() {
             }
             let paid = bob.accept(&broker, alice.id(), &pay).expect("accepted");
             assert_eq!(paid.paid, Units(due));
-            alice.store.write(|tx| granting::acknowledged(tx, order, paid.paid)).expect("as sent");
+            alice.acknowledged(order, &pay, paid.paid.0).expect("as sent");
         }
     }
-    assert_eq!(signed, [17, 33, 65, 101], "four signatures for a hundred words");
+    assert_eq!(signed, [2, 18, 35, 69, 101], "five signatures for a hundred words");
     assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 101, 100)]);
     assert_eq!(grants(&alice, t.ecoin)[0].grant.order, order);
 }
@@ -76,7 +76,9 @@ fn a_word_above_an_open_grant_is_never_spent_elsewhere() {
     let (broker, alice, bob, carol) = scene();
     alice.buy(&broker, chain_of(50, Suite::Sha256));
     let order = bob.quote(&broker, &alice, 30);
-    alice.grant(order, 1, Session).expect("enough");
+    let first = alice.grant(order, 1, Session).expect("enough").expect("due");
+    alice.acknowledged(order, &first, 1).expect("as sent");
+    alice.grant(order, 2, Session).expect("enough");
     let other = carol.quote(&broker, &alice, 1);
     for mode in [PerPayment, Session] {
         let result = alice.grant(other, 1, mode);
@@ -101,11 +103,11 @@ fn after_a_crash_between_commit_and_sending_the_same_payment_is_sent_and_nothing
             let paid = bob.accept(&broker, alice.id(), &first).expect("accepted");
             assert_eq!(paid.paid, Units(4));
         }
-        alice.store.write(|tx| granting::acknowledged(tx, order, Units(4))).expect("as sent");
+        alice.acknowledged(order, &first, 4).expect("as sent");
         let rest = alice.grant(order, 9, mode).expect("enough").expect("due");
         let paid = bob.accept(&broker, alice.id(), &rest).expect("accepted");
         assert_eq!(paid.paid, Units(9));
-        alice.store.write(|tx| granting::acknowledged(tx, order, Units(9))).expect("as sent");
+        alice.acknowledged(order, &rest, 9).expect("as sent");
     }
 }
 
@@ -115,7 +117,7 @@ fn the_grant_and_the_payment_are_on_disk_together_or_not_at_all() {
     let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
     let order = bob.quote(&broker, &alice, 9);
     let crashed: Result<(), granting::Error> = alice.store.write(|tx| {
-        granting::pay(tx, &alice.me.signing, order, Units(4), Session, NOW)?;
+        granting::pay(tx, &alice.me.signing, order, Units(4), Units(4), Session, NOW)?;
         Err(StoreError::damaged("the power went").into())
     });
     assert!(crashed.is_err());
@@ -127,8 +129,8 @@ fn words_of_a_payment_that_was_refused_pay_the_next_order_of_the_same_payee() {
     let (broker, alice, bob, _) = scene();
     let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
     let order = bob.quote(&broker, &alice, 5);
-    alice.grant(order, 5, PerPayment).expect("enough");
-    alice.store.write(|tx| granting::refused(tx, order, "no such order", NOW)).expect("noted");
+    let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
+    alice.store.write(|tx| granting::refused(tx, order, &pay, "no such order", NOW)).expect("noted");
     alice.pay(&broker, &bob, 5, PerPayment);
     assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 6, 5)], "the same five words");
 }
@@ -186,9 +188,9 @@ fn grants_by_parallel_processes_never_overlap() {
                 for order in orders {
                     store
                         .write(|tx| {
-                            let paid = granting::pay(tx, &me.signing, *order, Units(3), PerPayment, NOW)?;
-                            assert!(paid.is_some());
-                            granting::acknowledged(tx, *order, Units(3))
+                            let pay = granting::pay(tx, &me.signing, *order, Units(3), Units(3), PerPayment, NOW)?;
+                            granting::acknowledged(tx, *order, &pay.expect("due"), Units(3))?
+                                .map_err(granting::Error::from)
                         })
                         .expect("paid");
                 }
@@ -216,18 +218,135 @@ fn an_ecoin_of_larger_words_pays_a_price_rounded_up_once() {
     for due in 1..=12 {
         while let Some(pay) = alice.grant(order, due, Session).expect("enough") {
             let paid = bob.accept(&broker, alice.id(), &pay).expect("accepted").paid;
-            alice.store.write(|tx| granting::acknowledged(tx, order, paid)).expect("as sent");
+            alice.acknowledged(order, &pay, paid.0).expect("as sent");
         }
     }
     assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 4, 3)], "3 words of 5 units for 12");
 }
 
 #[test]
-fn a_payee_that_acknowledges_less_than_it_was_sent_is_paid_no_more() {
+fn a_payee_that_acknowledges_too_little_is_paid_no_more_for_that_order_and_the_next_one_there_is_paid() {
+    for acknowledged in [0, 5] {
+        let (broker, alice, bob, _) = scene();
+        let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
+        let order = bob.quote(&broker, &alice, 12);
+        let pay = alice.grant(order, 6, Session).expect("enough").expect("due");
+        bob.accept(&broker, alice.id(), &pay).expect("accepted");
+        let short = granting::Short { acknowledged: Units(acknowledged), sent: Units(6) };
+        assert_eq!(alice.acknowledged(order, &pay, acknowledged), Err(short));
+        let out = alice.store.read(|tx| tx.out_order(order)).expect("read").expect("kept");
+        assert!(out.done && out.pending.is_none(), "{out:?}");
+        alice.pay(&broker, &bob, 12, Session);
+        assert_eq!(grants(&alice, t.ecoin)[1].through, PaywordIndex(18), "the same chain, and no word twice");
+    }
+}
+
+#[test]
+fn more_than_was_sent_is_not_believed() {
     let (broker, alice, bob, _) = scene();
     alice.buy(&broker, chain_of(50, Suite::Sha256));
     let order = bob.quote(&broker, &alice, 12);
-    alice.grant(order, 6, Session).expect("enough");
-    let short = alice.store.write(|tx| granting::acknowledged(tx, order, Units(5)));
-    assert!(matches!(short, Err(granting::Error::Short { .. })));
+    let pay = alice.grant(order, 6, Session).expect("enough").expect("due");
+    alice.acknowledged(order, &pay, u64::MAX).expect("enough");
+    let out = alice.store.read(|tx| tx.out_order(order)).expect("read").expect("kept");
+    assert_eq!((out.paid, out.sent), (Units(6), Units(6)));
+}
+
+#[test]
+fn an_answer_that_comes_twice_answers_no_later_payment() {
+    let (broker, alice, bob, _) = scene();
+    alice.buy(&broker, chain_of(50, Suite::Sha256));
+    let order = bob.quote(&broker, &alice, 12);
+    let first = alice.grant(order, 4, Session).expect("enough").expect("due");
+    alice.acknowledged(order, &first, 4).expect("as sent");
+    let second = alice.grant(order, 8, Session).expect("enough");
+    // Another process had sent the first one, too, and hears of it only now.
+    alice.acknowledged(order, &first, 4).expect("nothing to do");
+    assert_eq!(alice.grant(order, 8, Session).expect("enough"), second, "still unanswered");
+    alice.store.write(|tx| granting::refused(tx, order, &first, "late", NOW)).expect("nothing to do");
+    assert_eq!(alice.grant(order, 8, Session).expect("enough"), second, "still unanswered");
+}
+
+#[test]
+fn words_that_were_refused_and_counted_all_the_same_are_not_missed_by_the_next_order() {
+    let (broker, alice, bob, _) = scene();
+    let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
+    let order = bob.quote(&broker, &alice, 5);
+    let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
+    bob.accept(&broker, alice.id(), &pay).expect("accepted");
+    alice.store.write(|tx| granting::refused(tx, order, &pay, "said somebody", NOW)).expect("noted");
+    // The five words are sent again, are worth nothing any more, and five others follow.
+    alice.pay(&broker, &bob, 5, PerPayment);
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 11, 10)]);
+    alice.pay(&broker, &bob, 3, PerPayment);
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 14, 13)], "nothing is sent again");
+}
+
+#[test]
+fn a_first_payment_that_is_refused_locks_no_word_but_its_own() {
+    let (broker, alice, bob, carol) = scene();
+    let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
+    let order = bob.quote(&broker, &alice, 30);
+    let pay = alice.grant(order, 1, Session).expect("enough").expect("due");
+    alice.store.write(|tx| granting::refused(tx, order, &pay, "no", NOW)).expect("noted");
+    alice.pay(&broker, &carol, 1, Session);
+    assert_eq!(ranges(&grants(&alice, t.ecoin)), [(1, 2, 1), (2, 3, 2)]);
+}
+
+#[test]
+fn not_even_a_word_left_over_takes_an_order_above_the_most_that_it_may_cost() {
+    let (broker, alice, bob, _) = scene();
+    let large = Wish { unit_value: UnitValue(5), ..chain_of(50, Suite::Sha256) };
+    let large = alice.buy(&broker, large)[0].ecoin;
+    let order = bob.quote(&broker, &alice, 5);
+    let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
+    alice.store.write(|tx| granting::refused(tx, order, &pay, "no", NOW)).expect("noted");
+    let order = bob.quote(&broker, &alice, 6);
+    let grant = |most| {
+        let key = &alice.me.signing;
+        alice.store.write(|tx| granting::pay(tx, key, order, Units(6), Units(most), PerPayment, NOW))
+    };
+    assert!(matches!(grant(4), Err(granting::Error::NotEnough { have: Units(0), .. })));
+    let first = grant(6).expect("enough").expect("one word of five");
+    assert_eq!(first.payment.grant().0, large);
+    alice.acknowledged(order, &first, 5).expect("as sent");
+    assert!(matches!(grant(9), Err(granting::Error::NotEnough { .. })), "one unit is due, and four more would go");
+    // Smaller words fit, and come first even where larger ones are allowed.
+    let small = alice.buy(&broker, chain_of(50, Suite::Sha256))[0].ecoin;
+    let rest = grant(100).expect("enough").expect("one word of one");
+    assert_eq!((rest.payment.grant().0, rest.payment.revealed().through), (small, PaywordIndex(1)));
+}
+
+#[test]
+fn a_quote_for_more_bytes_than_content_can_have_is_not_taken() {
+    let (broker, alice, bob, _) = scene();
+    let order = bob.quote(&broker, &alice, 5);
+    let mut quote = alice.store.read(|tx| tx.out_order(order)).expect("read").expect("kept").quote.content;
+    let mut wrong = |size_bytes| {
+        quote.size_bytes = size_bytes;
+        let quoted = netpay_protocol::messages::Quoted {
+            quote: netpay_protocol::layout::Signed::new(quote.clone(), &bob.me.signing),
+            key: bob.me.signing.public(),
+            suites: vec![Suite::Sha256],
+        };
+        granting::wrong_with(&quoted, broker.id(), bob.id(), quote.content, NOW)
+    };
+    assert_eq!(wrong(crate::content::MAX_CONTENT_BYTES), None);
+    assert!(wrong(crate::content::MAX_CONTENT_BYTES + 1).is_some_and(|why| why.contains("bytes")));
+}
+
+#[test]
+fn a_quote_that_is_given_again_while_another_process_pays_it_is_the_order_as_it_stands() {
+    let (broker, alice, bob, _) = scene();
+    alice.buy(&broker, chain_of(50, Suite::Sha256));
+    let order = bob.quote(&broker, &alice, 5);
+    let pending = alice.grant(order, 5, PerPayment).expect("enough");
+    let held = alice.store.read(|tx| tx.out_order(order)).expect("read").expect("kept");
+    let quoted = netpay_protocol::messages::Quoted {
+        quote: held.quote.clone(),
+        key: held.payee_key,
+        suites: held.suites.clone(),
+    };
+    assert_eq!(alice.store.write(|tx| granting::open_order(tx, &quoted)).expect("kept"), held);
+    assert_eq!(alice.grant(order, 5, PerPayment).expect("enough"), pending, "still unanswered");
 }

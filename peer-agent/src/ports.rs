@@ -75,6 +75,8 @@ pub struct Pending {
     pub pay: Pay,
     /// What it adds to the order.
     pub units: Units,
+    /// Of that, what left before in a payment that was refused: the payee may have counted it then.
+    pub sent_before: Units,
 }
 
 /// An order of the wallet: a quote that is being paid.
@@ -86,7 +88,7 @@ pub struct OutOrder {
     pub payee_key: PublicKey,
     /// The suites that the payee takes.
     pub suites: Vec<Suite>,
-    /// Worth of the words that left for it, the pending ones included.
+    /// What was acknowledged, and the worth of the pending words.
     pub sent: Units,
     /// What the payee acknowledged.
     pub paid: Units,
@@ -171,8 +173,10 @@ pub trait InOrders {
     fn in_order(&self, order: Digest) -> Stored<Option<InOrder>>;
     /// Sets what was paid towards it.
     fn credit_in_order(&self, order: Digest, paid: Units) -> Stored<()>;
-    /// How many quotes are unpaid: (of this asker, in all). Forgets those that expired before `now_ms`.
-    fn unpaid_in_orders(&self, asker: PeerId, now_ms: u64) -> Stored<(u32, u32)>;
+    /// The unpaid quotes of this asker, those last that expire last.
+    fn unpaid_in_orders(&self, asker: PeerId) -> Stored<Vec<InOrder>>;
+    /// Forgets unpaid quotes: those that expired before `now_ms`, and the oldest above `keep` (of this asker, in all).
+    fn forget_unpaid(&self, asker: PeerId, now_ms: u64, keep: (u32, u32)) -> Stored<()>;
 }
 
 /// An e-coin that the till was paid with.
@@ -275,6 +279,8 @@ pub enum Slot {
     Revoked,
     /// The last ledger head seen in a statement.
     Head,
+    /// The highest incarnation of the broker seen in a statement, as 8 bytes, big-endian: the one that `Head` is of.
+    Incarnation,
     /// The broker answered a registration.
     Registered,
     /// The broker answered a money command, so that it has our keys in its ledger.

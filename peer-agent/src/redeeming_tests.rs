@@ -234,7 +234,7 @@ fn more_claims_or_steps_than_a_batch_may_have_go_in_several() {
             })
             .expect("accepted")
             .paid;
-        alice.store.write(|tx| crate::wallet::granting::acknowledged(tx, order, paid)).expect("as sent");
+        alice.acknowledged(order, &pay, paid.0).expect("as sent");
     }
     let done = redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
     let sizes: Vec<_> = done.iter().map(|batch| batch.lines.len()).collect();
@@ -246,9 +246,62 @@ fn more_claims_or_steps_than_a_batch_may_have_go_in_several() {
 fn an_interrupted_session_redeems_what_was_revealed_and_no_more() {
     let (broker, alice, bob, ecoin) = scene();
     let order = bob.quote(&broker, &alice, 100);
-    let pay = alice.grant(order, 3, Session).expect("enough").expect("due");
-    bob.accept(&broker, alice.id(), &pay).expect("accepted");
+    for due in [1, 3] {
+        let pay = alice.grant(order, due, Session).expect("enough").expect("due");
+        let paid = bob.accept(&broker, alice.id(), &pay).expect("accepted").paid;
+        alice.acknowledged(order, &pay, paid.0).expect("as sent");
+    }
     let done = redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
-    assert_eq!(credited(&done), 3, "granted through 16, revealed through 3");
-    assert_eq!(claim(&bob, ecoin).grant.to.0, 17);
+    assert_eq!(credited(&done), 3, "granted through 17, revealed through 3");
+    assert_eq!(claim(&bob, ecoin).grant.to.0, 18);
+}
+
+#[test]
+fn a_broker_that_forgot_us_is_sent_our_keys_once_more() {
+    let (broker, alice, bob, _) = scene();
+    alice.pay(&broker, &bob, 5, PerPayment);
+    redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
+    alice.pay(&broker, &bob, 2, PerPayment);
+    wait(bob.errands(&broker).refresh_lists()).expect("lists");
+    broker.problems.borrow_mut().push(Problem::new(Kind::NotFound, "no such account"));
+    let done = wait(bob.errands(&broker).redeem(Which::Unsettled)).expect("redeemed");
+    assert_eq!(credited(&done), 2);
+    let registered: Vec<bool> = sent(&broker).iter().map(|redeem| redeem.register.is_some()).collect();
+    assert_eq!(registered, [true, false, true]);
+}
+
+#[test]
+fn a_statement_of_a_restored_broker_is_noticed_and_no_position_is_asked_of_another_life() {
+    let (broker, alice, bob, _) = scene();
+    alice.pay(&broker, &bob, 5, PerPayment);
+    let first = redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
+    assert!(!first[0].restored, "nothing was seen before");
+    let asked = || bob.store.read(|tx| redeeming::position_seen(tx, broker.id())).expect("read");
+    assert_eq!(asked(), 7);
+    let list = broker.revoked_with(|list| list.incarnation = 2);
+    let taken = bob.store.write(|tx| crate::wallet::broker_lists::take_revoked(tx, broker.id(), &list, NOW));
+    assert!(taken.expect("taken"));
+    assert_eq!(asked(), 0, "the restored ledger may be shorter");
+    broker.incarnation.set(2);
+    alice.pay(&broker, &bob, 2, PerPayment);
+    let second = redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
+    assert!(second[0].restored);
+    assert_eq!(asked(), 7);
+    let third = redeem(&bob, &broker, Which::All).expect("redeemed");
+    assert!(!third[0].restored, "said once");
+}
+
+#[test]
+fn after_a_fork_the_next_batch_shows_no_head_that_the_broker_lost() {
+    let (broker, alice, bob, _) = scene();
+    alice.pay(&broker, &bob, 5, PerPayment);
+    redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
+    alice.pay(&broker, &bob, 2, PerPayment);
+    wait(bob.errands(&broker).refresh_lists()).expect("lists");
+    broker.problems.borrow_mut().push(Problem::new(Kind::Fork, "another ledger"));
+    wait(bob.errands(&broker).redeem(Which::Unsettled)).expect_err("a fork");
+    redeem(&bob, &broker, Which::All).expect("redeemed");
+    let heads: Vec<u64> = sent(&broker).iter().map(|redeem| redeem.batch.content.seen.position).collect();
+    assert_eq!(heads, [0, 7, 0]);
+    assert_eq!(broker.balance(bob.id()), 7);
 }

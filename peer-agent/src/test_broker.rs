@@ -41,6 +41,8 @@ pub struct TestBroker {
     pub problems: RefCell<Vec<Problem>>,
     /// Whether no e-coin is known that came without its touchstone.
     pub forgetful: Cell<bool>,
+    /// Which life of the broker.
+    pub incarnation: Cell<u64>,
     /// Everything that was asked, as it came.
     pub heard: RefCell<Vec<(BrokerOp, Vec<u8>)>>,
     /// Who is suspended.
@@ -72,6 +74,7 @@ impl TestBroker {
             lose: Cell::new(0),
             problems: RefCell::default(),
             forgetful: Cell::new(false),
+            incarnation: Cell::new(1),
             heard: RefCell::default(),
             suspended: RefCell::default(),
             state: RefCell::default(),
@@ -116,17 +119,23 @@ impl TestBroker {
 
     /// The revocation list.
     pub fn revoked(&self, seq: u64) -> Signed<RevocationList> {
+        self.revoked_with(|list| list.seq = seq)
+    }
+
+    /// The revocation list, with `change` made to it before it is signed.
+    pub fn revoked_with(&self, change: impl FnOnce(&mut RevocationList)) -> Signed<RevocationList> {
         let mut peers: Vec<_> = self.suspended.borrow().iter().map(|p| (*p, NOW)).collect();
         peers.sort();
-        let list = RevocationList {
+        let mut list = RevocationList {
             broker: self.id(),
             kid: Kid::of(&self.notice.public()),
             incarnation: 1,
-            seq,
+            seq: 1,
             issued_at_ms: NOW,
             next_at_ms: NOW + DAY_MS,
             peers,
         };
+        change(&mut list);
         Signed::new(list, &self.notice)
     }
 
@@ -250,7 +259,7 @@ impl TestBroker {
         let statement = Statement {
             broker: self.id(),
             kid: Kid::of(&self.statement.public()),
-            incarnation: 1,
+            incarnation: self.incarnation.get(),
             payee: batch.payee,
             request: batch.request,
             batch: batch.digest(),

@@ -93,7 +93,12 @@ impl Peer {
 
     /// The next payment towards an order, or none when `due` is paid.
     pub fn grant(&self, order: Digest, due: u64, mode: Mode) -> Result<Option<Pay>, granting::Error> {
-        self.store.write(|tx| granting::pay(tx, &self.me.signing, order, Units(due), mode, NOW))
+        self.store.write(|tx| granting::pay(tx, &self.me.signing, order, Units(due), Units(u64::MAX), mode, NOW))
+    }
+
+    /// The payee answers a payment with what was paid in all.
+    pub fn acknowledged(&self, order: Digest, pay: &Pay, paid: u64) -> Result<(), granting::Short> {
+        self.store.write(|tx| granting::acknowledged(tx, order, pay, Units(paid))).expect("kept")
     }
 
     /// Takes a payment with the given circumstances.
@@ -114,7 +119,7 @@ impl Peer {
         let payee = Payee {
             me: self.id(),
             broker: broker.id(),
-            keys: &with.keys,
+            keys: Some(&with.keys),
             revoked: with.revoked.as_ref(),
             policy: &with.policy,
             now_ms: with.now_ms,
@@ -133,7 +138,7 @@ impl Peer {
         let mut pays = Vec::new();
         while let Some(pay) = self.grant(order, price, mode).expect("enough") {
             let paid = payee.accept(broker, self.id(), &pay).expect("accepted");
-            self.store.write(|tx| granting::acknowledged(tx, order, paid.paid)).expect("as sent");
+            self.acknowledged(order, &pay, paid.paid.0).expect("as sent");
             pays.push(pay);
         }
         pays

@@ -74,6 +74,9 @@ impl From<errands::Error> for Failure {
     fn from(error: errands::Error) -> Self {
         let text = error.to_string();
         match error {
+            errands::Error::Rejected(problem) if problem.kind == Kind::Fork => {
+                Self::new(code(&problem), format!("{text}; to be paid what it lost, run: netpay redeem --all"))
+            }
             errands::Error::Rejected(problem) => Self::new(code(&problem), text),
             errands::Error::Call(error) => Self { text, ..Self::from(error) },
             errands::Error::NotBelieved(_) => Self::new(7, text),
@@ -87,7 +90,7 @@ impl From<granting::Error> for Failure {
     fn from(error: granting::Error) -> Self {
         let code = match error {
             granting::Error::NotEnough { .. } => 5,
-            granting::Error::Short { .. } => 7,
+            granting::Error::Short(_) => 7,
             _ => 1,
         };
         Self::new(code, error.to_string())

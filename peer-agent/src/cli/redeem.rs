@@ -35,7 +35,13 @@ impl Redeem {
             "credited_units": credited,
             "balance_units": balance.0,
             "nothing_to_redeem": done.is_empty(),
+            "broker_restored": done.iter().any(|batch| batch.restored),
         });
+        if done.iter().any(|batch| batch.restored) && !self.all {
+            eprintln!(
+                "the broker was restored from a backup, and may have forgotten what it paid; run: netpay redeem --all"
+            );
+        }
         session.print(&object, || {
             if done.is_empty() {
                 return format!("nothing to redeem; balance {balance} units");

@@ -86,9 +86,9 @@ impl Partial {
         u64::try_from(self.held.len()).expect("a count fits 64 bits")
     }
 
-    /// The chunks that are not, in ascending order.
-    pub fn missing(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..chunks(self.size_bytes)).filter(|index| !self.has(*index))
+    /// The chunks that are not, in ascending order, from `first` on.
+    pub fn missing(&self, first: u64) -> impl Iterator<Item = u64> + '_ {
+        (first..chunks(self.size_bytes)).filter(|index| !self.has(*index))
     }
 
     /// Keeps chunk `index`, which [`super::tree::open_slice`] has verified. A chunk held already is left alone.

@@ -1,6 +1,6 @@
 //! What comes from other peers and from the broker while this peer serves.
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::problem::Problem;
 use netpay_protocol::subjects::{self, PeerOp};
@@ -35,10 +35,10 @@ pub enum Notice {
 }
 
 /// Everything that a serving peer listens to.
-pub struct Listening {
-    peers: async_nats::Subscriber,
-    keys: async_nats::Subscriber,
-    revoked: async_nats::Subscriber,
+pub struct Listening<S = async_nats::Subscriber> {
+    peers: S,
+    keys: S,
+    revoked: S,
 }
 
 /// One thing that came.
@@ -61,7 +61,18 @@ impl Listening {
         Ok(listening)
     }
 
-    /// The next thing that came; `None` when the connection is gone for good.
+    /// Takes no more; what already came is still answered by [`Listening::next`].
+    pub async fn stop(&mut self) {
+        for subscriber in [&mut self.peers, &mut self.keys, &mut self.revoked] {
+            if let Err(error) = subscriber.drain().await {
+                tracing::debug!(%error, "cannot drain a subscription");
+            }
+        }
+    }
+}
+
+impl<S: Stream<Item = async_nats::Message> + Unpin> Listening<S> {
+    /// The next thing that came; `None` when the connection is gone for good, or what came before `stop` is done.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             tokio::select! {
@@ -77,22 +88,47 @@ impl Listening {
                         }));
                     }
                 }
-                message = self.keys.next() => {
-                    return Some(Event::Notice(Notice::Keys(message?.payload.to_vec())));
+                // These may end before the requests do, when stopping.
+                Some(message) = self.keys.next() => {
+                    return Some(Event::Notice(Notice::Keys(message.payload.to_vec())));
                 }
-                message = self.revoked.next() => {
-                    return Some(Event::Notice(Notice::Revoked(message?.payload.to_vec())));
+                Some(message) = self.revoked.next() => {
+                    return Some(Event::Notice(Notice::Revoked(message.payload.to_vec())));
                 }
             }
         }
     }
+}
 
-    /// Takes no more; what already came is still answered by [`Listening::next`].
-    pub async fn stop(&mut self) {
-        for subscriber in [&mut self.peers, &mut self.keys, &mut self.revoked] {
-            if let Err(error) = subscriber.drain().await {
-                tracing::debug!(%error, "cannot drain a subscription");
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_that_came_before_the_stop_are_answered_although_the_notices_have_ended() {
+        let peer = PeerId([1; 16]);
+        let request = async_nats::Message {
+            subject: subjects::peer(peer, peer, PeerOp::Quote).into(),
+            reply: None,
+            payload: bytes::Bytes::new(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 0,
+        };
+        for _ in 0..50 {
+            let mut listening = Listening {
+                peers: stream::iter(vec![request.clone(); 3]),
+                keys: stream::iter(vec![]),
+                revoked: stream::iter(vec![]),
+            };
+            let mut heard = 0;
+            while listening.next().await.is_some() {
+                heard += 1;
             }
+            assert_eq!(heard, 3);
         }
     }
 }

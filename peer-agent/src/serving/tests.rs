@@ -1,15 +1,17 @@
 //! Serving, told as scenes: payments that come together, notices, a full queue.
 
 use netpay_protocol::ids::PeerId;
+use netpay_protocol::layout::Signed;
 use netpay_protocol::messages::Paid;
 use netpay_protocol::problem::Kind;
+use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::subjects::PeerOp;
 use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 
 use super::till_thread::{List, Server, TillDoor, start};
 use crate::identity::Identity;
-use crate::ports::Till as _;
+use crate::ports::{Slot, Slots as _, Till as _};
 use crate::store::Store;
 use crate::test_broker::TestBroker;
 use crate::till::policy::Policy;
@@ -29,7 +31,7 @@ fn scene() -> Scene {
     let (broker, mut bob) = (TestBroker::new(), Peer::new(2));
     bob.store = Store::open(&dir.path().join("wallet.sqlite")).expect("opens");
     bob.store.write(|tx| broker_lists::take_keys(tx, broker.id(), &broker.key_list(|_| ()))).expect("taken");
-    bob.store.write(|tx| broker_lists::take_revoked(tx, broker.id(), &broker.revoked(1))).expect("taken");
+    bob.store.write(|tx| broker_lists::take_revoked(tx, broker.id(), &broker.revoked(1), now())).expect("taken");
     Scene { broker, bob, alice: Peer::new(1), dir }
 }
 
@@ -103,4 +105,54 @@ async fn what_does_not_fit_the_queue_is_answered_busy() {
     let answer = door.ask(PeerId::default(), PeerOp::Pay, vec![]).await;
     assert_eq!(answer.expect_err("full").kind, Kind::Busy);
     waiting.abort();
+}
+
+#[tokio::test]
+async fn without_the_brokers_lists_a_payment_is_put_off_and_one_that_was_accepted_is_answered() {
+    let mut scene = scene();
+    let path = scene.dir.path().join("other.sqlite");
+    scene.bob.store = Store::open(&path).expect("opens");
+    scene.alice.buy(&scene.broker, chain_of(20, Suite::Sha256));
+    let order = scene.bob.quote(&scene.broker, &scene.alice, 1);
+    let pay = scene.alice.grant(order, 1, PerPayment).expect("enough").expect("due");
+    let (door, _) = start(Server {
+        wallet: path,
+        identity: Identity::of_seed(2),
+        broker: scene.broker.id(),
+        policy: Policy::default(),
+        now_ms: now,
+    })
+    .expect("starts");
+    let answer = door.ask(scene.alice.id(), PeerOp::Pay, wire::encode(&pay)).await;
+    assert_eq!(answer.expect_err("not now").kind, Kind::Unavailable);
+    scene.bob.accept(&scene.broker, scene.alice.id(), &pay).expect("accepted");
+    door.ask(scene.alice.id(), PeerOp::Pay, wire::encode(&pay)).await.expect("the same answer");
+}
+
+#[test]
+fn a_revocation_list_counts_only_while_its_key_does_and_not_before_its_time() {
+    let scene = scene();
+    let (broker, id, store) = (&scene.broker, scene.broker.id(), &scene.bob.store);
+    let take = |list: Signed<RevocationList>| store.write(|tx| broker_lists::take_revoked(tx, id, &list, now()));
+    let five_minutes = 5 * 60 * 1_000;
+    let early = |ahead| broker.revoked_with(|list| (list.seq, list.issued_at_ms) = (9, now() + five_minutes + ahead));
+    assert!(matches!(take(early(1)), Err(broker_lists::NotTaken::FromTheFuture)));
+    assert!(take(early(0)).expect("within the clocks' difference"));
+    let held = |keys: &_, at| store.read(|tx| broker_lists::revoked(tx, keys, at)).expect("read").is_some();
+    assert!(held(&broker.keys(), now()));
+    assert!(!held(&broker.keys(), now() - 1), "our clock was set back");
+    let keys = broker.key_list(|list| list.keys[2].revoked_at_ms = now()).verify(id).expect("its own");
+    assert!(!held(&keys, now()), "its key was revoked");
+}
+
+#[test]
+fn a_list_under_a_revoked_key_is_in_no_true_lists_way() {
+    let scene = scene();
+    let (broker, id, store) = (&scene.broker, scene.broker.id(), &scene.bob.store);
+    // As if a stolen key had signed it: no number is higher. It is held, and does not verify.
+    let stolen = broker.revoked_with(|list| {
+        (list.seq, list.kid) = (u64::MAX, netpay_protocol::ids::Kid([9; 8]));
+    });
+    store.write(|tx| tx.put_slot(Slot::Revoked, &wire::encode(&stolen))).expect("kept");
+    assert!(store.write(|tx| broker_lists::take_revoked(tx, id, &broker.revoked(2), now())).expect("taken"));
 }

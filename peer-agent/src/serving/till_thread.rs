@@ -145,6 +145,7 @@ impl Keeper {
         }
         if let Err(error) = self.refresh_lists() {
             tracing::error!(%error, "the till's database");
+            self.lists = None;
         }
         // Committed once for all of them, and only then answered.
         let answers = self.store.write(|tx| {
@@ -196,18 +197,11 @@ impl Keeper {
 
     fn pay(&self, tx: &Tx<'_>, from: PeerId, bytes: &[u8]) -> Result<Vec<u8>, Refused> {
         let pay: Pay = wire::decode(bytes).map_err(malformed)?;
-        let Some((_, keys, revoked)) = &self.lists else {
-            return Err(Problem::new(
-                Kind::PaymentRefused,
-                "this payee has no key list of the broker's and takes no payments yet",
-            )
-            .into());
-        };
         let payee = Payee {
             me: self.server.identity.peer(),
             broker: self.server.broker,
-            keys,
-            revoked: revoked.as_ref(),
+            keys: self.lists.as_ref().map(|(_, keys, _)| keys),
+            revoked: self.lists.as_ref().and_then(|(_, _, revoked)| revoked.as_ref()),
             policy: &self.server.policy,
             now_ms: (self.server.now_ms)(),
         };
@@ -216,14 +210,14 @@ impl Keeper {
     }
 
     fn take(&mut self, list: &List) {
-        let broker = self.server.broker;
+        let (broker, now_ms) = (self.server.broker, (self.server.now_ms)());
         let taken = self.store.write(|tx| match list {
             List::Keys(bytes) => match wire::decode(bytes) {
                 Ok(list) => broker_lists::take_keys(tx, broker, &list),
                 Err(_) => Ok(false),
             },
             List::Revoked(bytes) => match wire::decode(bytes) {
-                Ok(list) => broker_lists::take_revoked(tx, broker, &list),
+                Ok(list) => broker_lists::take_revoked(tx, broker, &list, now_ms),
                 Err(_) => Ok(false),
             },
         });
@@ -237,10 +231,12 @@ impl Keeper {
         if self.lists.as_ref().is_some_and(|(at, ..)| at.elapsed() < LISTS_FOR) {
             return Ok(());
         }
-        let broker = self.server.broker;
-        let (keys, revoked) =
-            self.store.read(|tx| Ok::<_, StoreError>((broker_lists::keys(tx, broker)?, broker_lists::revoked(tx)?)))?;
-        self.lists = keys.map(|keys| (Instant::now(), keys, revoked));
+        let (broker, now_ms) = (self.server.broker, (self.server.now_ms)());
+        self.lists = self.store.read(|tx| {
+            let Some(keys) = broker_lists::keys(tx, broker)? else { return Ok(None) };
+            let revoked = broker_lists::revoked(tx, &keys, now_ms)?;
+            Ok::<_, StoreError>(Some((Instant::now(), keys, revoked)))
+        })?;
         Ok(())
     }
 }

@@ -4,10 +4,14 @@ use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{Digest, PeerId};
 use netpay_protocol::layout::Layout as _;
 use netpay_protocol::wire;
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::{Tx, int, message, units};
 use crate::ports::{InOrder, InOrders, StoreError, Stored};
+
+fn order(row: &Row<'_>) -> Stored<InOrder> {
+    Ok(InOrder { quote: message(row, "quote")?, asker: PeerId(row.get("asker")?), paid: units(row, "paid")? })
+}
 
 impl InOrders for Tx<'_> {
     fn add_in_order(&self, order: &InOrder) -> Stored<()> {
@@ -25,9 +29,7 @@ impl InOrders for Tx<'_> {
     }
 
     fn in_order(&self, digest: Digest) -> Stored<Option<InOrder>> {
-        self.row("SELECT * FROM in_orders WHERE digest = ?", [digest.0], |row| {
-            Ok(InOrder { quote: message(row, "quote")?, asker: PeerId(row.get("asker")?), paid: units(row, "paid")? })
-        })
+        self.row("SELECT * FROM in_orders WHERE digest = ?", [digest.0], order)
     }
 
     fn credit_in_order(&self, digest: Digest, paid: Units) -> Stored<()> {
@@ -35,14 +37,23 @@ impl InOrders for Tx<'_> {
         if changed == 1 { Ok(()) } else { Err(StoreError::damaged("an order that is credited is missing")) }
     }
 
-    fn unpaid_in_orders(&self, asker: PeerId, now_ms: u64) -> Stored<(u32, u32)> {
+    fn unpaid_in_orders(&self, asker: PeerId) -> Stored<Vec<InOrder>> {
+        self.rows("SELECT * FROM in_orders WHERE paid = 0 AND asker = ? ORDER BY expires_ms", [asker.0], order)
+    }
+
+    fn forget_unpaid(&self, asker: PeerId, now_ms: u64, keep: (u32, u32)) -> Stored<()> {
         // An order without a price is kept until it expires, too: it is what chunks are asked by.
         self.run("DELETE FROM in_orders WHERE paid = 0 AND expires_ms < ?", [int(now_ms)?])?;
-        let counts = self.row(
-            "SELECT count(*) FILTER (WHERE asker = ?), count(*) FROM in_orders WHERE paid = 0",
-            [asker.0],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+        self.run(
+            "DELETE FROM in_orders WHERE digest IN (SELECT digest FROM in_orders WHERE paid = 0 AND asker = ? \
+             ORDER BY expires_ms DESC LIMIT -1 OFFSET ?)",
+            params![asker.0, keep.0],
         )?;
-        Ok(counts.unwrap_or((0, 0)))
+        self.run(
+            "DELETE FROM in_orders WHERE digest IN (SELECT digest FROM in_orders WHERE paid = 0 \
+             ORDER BY expires_ms DESC LIMIT -1 OFFSET ?)",
+            [keep.1],
+        )
+        .map(|_| ())
     }
 }

@@ -14,6 +14,9 @@ mod schema;
 mod shares;
 mod slots;
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,9 +42,23 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Store {
-    /// Opens the file, and makes it if it is not there.
+    /// Opens the file, and makes it if it is not there: for its owner alone, since who reads it has the money. SQLite
+    /// gives the files beside it the same rights.
     pub fn open(path: &Path) -> Stored<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let io = |error: std::io::Error| StoreError(Box::new(error));
+        // One that is there is not opened here: closing it again would drop the locks of this process's connections.
+        if let Err(error) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+            && error.kind() != ErrorKind::AlreadyExists
+        {
+            return Err(io(error));
+        }
+        if std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
+            let path = path.display();
+            return Err(StoreError::damaged(format!(
+                "{path} can be read by others; make it yours alone with: chmod 600 {path}"
+            )));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::prepared(Connection::open_with_flags(path, flags)?)
     }
 
@@ -144,6 +161,27 @@ mod tests {
         };
         assert_eq!(ask("journal_mode"), "Text(\"wal\")");
         assert_eq!(ask("synchronous"), "Integer(2)");
+    }
+
+    #[test]
+    fn a_wallet_is_its_owners_alone_and_one_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("wallet.sqlite");
+        drop(Store::open(&path).expect("opens"));
+        let rights = std::fs::metadata(&path).expect("made").permissions().mode();
+        assert_eq!(rights & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("ours");
+        let refused = Store::open(&path).err().expect("refused").to_string();
+        assert!(refused.contains("chmod 600"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_of_the_form_before_the_last_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("wallet.sqlite");
+        let store = Store::open(&path).expect("opens");
+        store.0.pragma_update(None, "user_version", 1).expect("a pragma");
+        assert!(Store::open(&path).is_err());
     }
 
     #[test]

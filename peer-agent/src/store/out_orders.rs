@@ -25,7 +25,11 @@ fn order(row: &Row<'_>) -> Stored<OutOrder> {
         words: WordCount(row.get("words")?),
         pending: match pending {
             None => None,
-            Some(_) => Some(Pending { pay: message(row, "pending")?, units: units(row, "pending_units")? }),
+            Some(_) => Some(Pending {
+                pay: message(row, "pending")?,
+                units: units(row, "pending_units")?,
+                sent_before: units(row, "pending_again")?,
+            }),
         },
         done: row.get("done")?,
     })
@@ -34,16 +38,16 @@ fn order(row: &Row<'_>) -> Stored<OutOrder> {
 impl OutOrders for Tx<'_> {
     fn put_out_order(&self, order: &OutOrder) -> Stored<()> {
         let suites: Vec<String> = order.suites.iter().map(ToString::to_string).collect();
-        let (pending, pending_units) = match &order.pending {
-            None => (None, 0),
-            Some(pending) => (Some(wire::encode(&pending.pay)), int(pending.units.0)?),
+        let (pending, pending_units, pending_again) = match &order.pending {
+            None => (None, 0, 0),
+            Some(pending) => (Some(wire::encode(&pending.pay)), int(pending.units.0)?, int(pending.sent_before.0)?),
         };
         self.run(
             "INSERT INTO out_orders \
-             (digest, payee, quote, payee_key, suites, sent, paid, words, pending, pending_units, done) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             (digest, payee, quote, payee_key, suites, sent, paid, words, pending, pending_units, done, pending_again) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
              ON CONFLICT (digest) DO UPDATE SET \
-             sent = ?6, paid = ?7, words = ?8, pending = ?9, pending_units = ?10, done = ?11",
+             sent = ?6, paid = ?7, words = ?8, pending = ?9, pending_units = ?10, done = ?11, pending_again = ?12",
             params![
                 order.quote.content.digest().0,
                 order.quote.content.payee.0,
@@ -55,7 +59,8 @@ impl OutOrders for Tx<'_> {
                 order.words.0,
                 pending,
                 pending_units,
-                order.done
+                order.done,
+                pending_again
             ],
         )
         .map(|_| ())

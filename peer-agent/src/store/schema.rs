@@ -6,7 +6,7 @@
 use rusqlite::Connection;
 
 /// Which form of the tables this program reads and writes.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE purchases (
@@ -29,7 +29,7 @@ CREATE TABLE grants (
 CREATE TABLE out_orders (
   id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, payee BLOB NOT NULL, quote BLOB NOT NULL,
   payee_key BLOB NOT NULL, suites TEXT NOT NULL, sent INTEGER NOT NULL, paid INTEGER NOT NULL, words INTEGER NOT NULL,
-  pending BLOB, pending_units INTEGER NOT NULL, done INTEGER NOT NULL
+  pending BLOB, pending_units INTEGER NOT NULL, pending_again INTEGER NOT NULL, done INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX open_out_orders ON out_orders (payee) WHERE done = 0;
 

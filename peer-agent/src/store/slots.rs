@@ -10,6 +10,7 @@ fn name(slot: Slot) -> &'static str {
         Slot::KeyList => "key list",
         Slot::Revoked => "revocation list",
         Slot::Head => "ledger head",
+        Slot::Incarnation => "incarnation",
         Slot::Registered => "registered",
         Slot::KnownToLedger => "known to the ledger",
     }

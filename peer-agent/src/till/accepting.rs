@@ -25,8 +25,8 @@ pub struct Payee<'a> {
     pub me: PeerId,
     /// The pinned broker.
     pub broker: BrokerId,
-    /// Its keys.
-    pub keys: &'a BrokerKeys,
+    /// Its keys, once there are any.
+    pub keys: Option<&'a BrokerKeys>,
     /// The revocation list held.
     pub revoked: Option<&'a RevocationList>,
     /// What it takes.
@@ -50,6 +50,10 @@ fn refuse<T>(text: impl Into<String>) -> Result<T, Refused> {
     Err(Problem::new(Kind::PaymentRefused, text).into())
 }
 
+fn later<T>(kind: Kind, text: &str) -> Result<T, Refused> {
+    Err(Problem::new(kind, text).into())
+}
+
 /// The words a payee is told to repeat a payment by: the first form, with touchstone and grant.
 pub const SEND_FIRST: &str = "this e-coin or grant is not known here: send touchstone and index";
 
@@ -68,6 +72,12 @@ pub fn accept(
     let held = store.till_ecoin(ecoin)?;
     let claims = store.claims(ecoin)?;
     let known = claims.iter().find(|claim| claim.grant.from == from);
+    // What was accepted stays accepted, whatever has changed since: whoever heard no answer must get the same one.
+    if let (Some(held), Some(known)) = (&held, known)
+        && is_repeated(&held.touchstone.content, known, pay.payment.revealed())
+    {
+        return Ok(Paid { paid: order.paid });
+    }
     let (touchstone, index) = presented(payee, pay, held.as_ref(), known)?;
     let t = &touchstone.content;
     let revealed = pay.payment.revealed();
@@ -77,24 +87,21 @@ pub fn accept(
     let accepted: Vec<Run> = union(&claims);
     let words = runs::count(&run.without(&accepted));
     let value = words.worth(t.unit_value);
-    let repeated = words == WordCount(0) && known.is_some_and(|known| run.through <= known.through);
-    if !repeated {
-        if claims.iter().any(|claim| claim.lost.is_some()) {
-            return refuse("the broker refused this e-coin's words before: none are taken any more");
-        }
-        check_payer(store, payee, t, value)?;
-        if order.paid == Units::ZERO && order.quote.content.expires_ms <= payee.now_ms {
-            return Err(Problem::new(Kind::RequestExpired, "the quote has expired: ask again").into());
-        }
-        if let Some(known) = known
-            && (known.grant.order != index.content.order || index.content.to < known.grant.to)
-        {
-            return refuse("a grant that begins at the same word keeps its order, and its end only grows");
-        }
+    if claims.iter().any(|claim| claim.lost.is_some()) {
+        return refuse("the broker refused this e-coin's words before: none are taken any more");
+    }
+    check_payer(store, payee, t, value)?;
+    if order.paid == Units::ZERO && order.quote.content.expires_ms <= payee.now_ms {
+        return Err(Problem::new(Kind::RequestExpired, "the quote has expired: ask again").into());
+    }
+    if let Some(known) = known
+        && (known.grant.order != index.content.order || index.content.to < known.grant.to)
+    {
+        return refuse("a grant that begins at the same word keeps its order, and its end only grows");
     }
     let (high, high_word) = check_words(t, &index, revealed, held.as_ref())?;
-    // Nothing new, or a further grant on words that are here already: there is nothing to keep.
-    if repeated || (words == WordCount(0) && known.is_none()) {
+    // A further grant on words that are here already: there is nothing to keep.
+    if words == WordCount(0) && known.is_none() {
         return Ok(Paid { paid: order.paid });
     }
     store.put_till_ecoin(&TillEcoin {
@@ -105,6 +112,14 @@ pub fn accept(
     })?;
     store.put_claim(&grown(known, t, &index, revealed)?)?;
     credit(store, payee, pay, order, t, value)
+}
+
+/// Whether these words were accepted before, under this grant.
+fn is_repeated(t: &Touchstone, known: &TillClaim, revealed: &Revealed) -> bool {
+    let Some(word) = revealed.words.last() else { return false };
+    known.grant.from <= revealed.through
+        && revealed.through <= known.through
+        && chain::reaches(t.suite, &t.ecoin, (revealed.through, word), (known.through, &known.word))
 }
 
 /// Touchstone and grant: as they come, or as they are known.
@@ -134,7 +149,10 @@ fn check_touchstone(
     if t.broker != payee.broker {
         return refuse("the e-coin is another broker's");
     }
-    let Some(key) = payee.keys.find(t.kid, Purpose::Touchstone, t.issued_at_ms) else {
+    let Some(keys) = payee.keys else {
+        return later(Kind::Unavailable, "this payee has no key list of the broker's and takes no payments yet");
+    };
+    let Some(key) = keys.find(t.kid, Purpose::Touchstone, t.issued_at_ms) else {
         return refuse("the touchstone's key is not one of the broker's, or is revoked");
     };
     match held {
@@ -144,8 +162,11 @@ fn check_touchstone(
         // It was verified when it came.
         Some(_) => {}
         None => {
-            if payee.now_ms > payee.keys.list().next_at_ms {
-                return refuse("the broker's key list is out of date: no first payment until there is a new one");
+            if payee.now_ms > keys.list().next_at_ms {
+                return later(
+                    Kind::Unavailable,
+                    "the broker's key list is out of date: no first payment until there is a new one",
+                );
             }
             if touchstone.verify(&key).is_err() {
                 return refuse("the touchstone is not signed by the broker");
@@ -201,9 +222,11 @@ fn check_payer(store: &impl Till, payee: &Payee<'_>, t: &Touchstone, value: Unit
     let oldest = payee.now_ms.saturating_sub(payee.policy.max_revocation_age_ms);
     match payee.revoked {
         Some(list) if list.issued_at_ms < oldest => {
-            return refuse("this payee's revocation list is too old to take payments");
+            return later(Kind::Unavailable, "this payee's revocation list is too old to take payments");
         }
-        None => return refuse("this payee has no revocation list and takes no payments yet"),
+        None => {
+            return later(Kind::Unavailable, "this payee has no revocation list and takes no payments yet");
+        }
         Some(list) if list.contains(t.payer) => {
             return Err(Problem::new(Kind::Suspended, "the payer is on the revocation list").into());
         }
@@ -218,7 +241,7 @@ fn check_payer(store: &impl Till, payee: &Payee<'_>, t: &Touchstone, value: Unit
     let (of_payer, in_all) = store.exposure(t.payer)?;
     let above = |held: Units, most: Units| held.checked_add(value).is_none_or(|sum| sum > most);
     if above(of_payer, payee.policy.max_exposure_per_payer) || above(in_all, payee.policy.max_exposure) {
-        return refuse("this payee holds as much unredeemed money as it will; try again later");
+        return later(Kind::Busy, "this payee holds as much unredeemed money as it will; try again later");
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::ports::{InOrder, InOrders, Shares};
 
 /// How long a quote is good for a first payment.
 const QUOTE_LIFE_MS: u64 = netpay_protocol::limits::HOUR_MS;
-/// Unpaid quotes kept for one asker, and in all.
+/// Unpaid quotes kept for one asker, and in all; beyond, the oldest are forgotten.
 const MAX_UNPAID: (u32, u32) = (64, 4_096);
 
 /// Who offers.
@@ -41,10 +41,6 @@ pub fn quote(
     let share = store
         .share(content)?
         .ok_or_else(|| Problem::new(Kind::NotFound, format!("content {content} is not on offer here")))?;
-    let (of_asker, in_all) = store.unpaid_in_orders(asker, now_ms)?;
-    if of_asker >= MAX_UNPAID.0 || in_all >= MAX_UNPAID.1 {
-        return Err(Problem::new(Kind::Busy, "too many quotes are unpaid").into());
-    }
     let quote = Quote {
         broker: offer.broker,
         content,
@@ -55,8 +51,21 @@ pub fn quote(
         expires_ms: now_ms.saturating_add(QUOTE_LIFE_MS),
         nonce,
     };
-    let quote = Signed::new(quote, offer.key);
-    store.add_in_order(&InOrder { quote: quote.clone(), asker, paid: Units::ZERO })?;
+    // The same again, while half of its time is left.
+    let live = |held: &InOrder| {
+        let Quote { expires_ms, nonce, .. } = held.quote.content;
+        expires_ms >= now_ms.saturating_add(QUOTE_LIFE_MS / 2)
+            && held.quote.content == Quote { expires_ms, nonce, ..quote.clone() }
+    };
+    let quote = match store.unpaid_in_orders(asker)?.into_iter().rev().find(live) {
+        Some(held) => held.quote,
+        None => {
+            let quote = Signed::new(quote, offer.key);
+            store.add_in_order(&InOrder { quote: quote.clone(), asker, paid: Units::ZERO })?;
+            store.forget_unpaid(asker, now_ms, MAX_UNPAID)?;
+            quote
+        }
+    };
     Ok(Quoted { quote, key: offer.key.public(), suites: offer.policy.suites.clone() })
 }
 
@@ -79,4 +88,64 @@ pub fn may_serve(store: &impl InOrders, asker: PeerId, order: Digest, index: u64
         .into());
     }
     Ok(quote.content)
+}
+
+#[cfg(test)]
+mod tests {
+    use netpay_protocol::layout::Layout as _;
+
+    use super::*;
+    use crate::identity::random_16;
+    use crate::ports::Share;
+    use crate::test_broker::{NOW, TestBroker};
+    use crate::trade::Peer;
+
+    fn ask(bob: &Peer, asker: PeerId, price: u64, now_ms: u64) -> Digest {
+        let content = ContentId([1; 32]);
+        let share = Share {
+            content,
+            path: "song".into(),
+            name: "song".into(),
+            size_bytes: 9,
+            price: Units(price),
+            tags: String::new(),
+            tree: Vec::new(),
+        };
+        let policy = Policy::default();
+        let broker = TestBroker::new().id();
+        let offer = Offer { key: &bob.me.signing, broker, policy: &policy, chunk_bytes: 131_072 };
+        let quoted = bob.store.write(|tx| {
+            tx.put_share(&share)?;
+            quote(tx, &offer, asker, content, random_16(), now_ms)
+        });
+        quoted.expect("quoted").quote.content.digest()
+    }
+
+    #[test]
+    fn who_asks_again_gets_the_same_quote_until_it_is_paid_or_half_its_time_is_over() {
+        let bob = Peer::new(2);
+        let (alice, carol) = (PeerId([1; 16]), PeerId([3; 16]));
+        let first = ask(&bob, alice, 5, NOW);
+        assert_eq!(ask(&bob, alice, 5, NOW + QUOTE_LIFE_MS / 2), first);
+        assert_ne!(ask(&bob, carol, 5, NOW), first, "another asker");
+        assert_ne!(ask(&bob, alice, 6, NOW), first, "another price");
+        let late = ask(&bob, alice, 5, NOW + QUOTE_LIFE_MS / 2 + 1);
+        assert_ne!(late, first);
+        bob.store.write(|tx| tx.credit_in_order(late, Units(1))).expect("credited");
+        assert_ne!(ask(&bob, alice, 5, NOW + QUOTE_LIFE_MS / 2 + 1), late, "it is being paid");
+    }
+
+    #[test]
+    fn when_too_many_quotes_are_unpaid_the_oldest_gives_way_and_nobody_is_turned_away() {
+        let bob = Peer::new(2);
+        let (alice, carol) = (PeerId([1; 16]), PeerId([3; 16]));
+        let of_carol = ask(&bob, carol, 1, NOW);
+        let paid = ask(&bob, alice, 1, NOW);
+        bob.store.write(|tx| tx.credit_in_order(paid, Units(1))).expect("credited");
+        let quotes: Vec<Digest> = (2..=u64::from(MAX_UNPAID.0) + 2).map(|i| ask(&bob, alice, i, NOW + i)).collect();
+        let kept = |order| bob.store.read(|tx| tx.in_order(order)).expect("read").is_some();
+        assert!(!kept(quotes[0]), "the oldest unpaid");
+        assert!(quotes[1..].iter().all(|order| kept(*order)));
+        assert!(kept(paid) && kept(of_carol), "not what is paid, nor another's");
+    }
 }

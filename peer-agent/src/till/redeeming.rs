@@ -9,12 +9,13 @@ use netpay_protocol::key_list::{BrokerKeys, Purpose};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::limits::{MAX_CLAIMS_PER_BATCH, MAX_STEPS_PER_BATCH, MAX_TOUCHSTONES_PER_BATCH};
-use netpay_protocol::problem::Problem;
+use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::redemption::{Claim, Head, Line, NotTheAnswer, RedemptionBatch, Statement, Verdict};
 use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 
 use crate::ports::{Batches, Entry, History, Slot, Slots, StoreError, Stored, Till, TillClaim};
+use crate::wallet::broker_lists;
 
 /// Why a statement is not believed. The batch stays open.
 #[derive(Debug, thiserror::Error)]
@@ -125,16 +126,24 @@ pub fn settle(
     }
     if still_open {
         store.settle_batch(statement)?;
-        store.put_slot(Slot::Head, &wire::encode(&s.head))?;
+        // A late answer of an earlier life does not bring that life back.
+        if incarnation_seen(store)?.is_none_or(|seen| seen <= s.incarnation) {
+            store.put_slot(Slot::Head, &wire::encode(&s.head))?;
+            store.put_slot(Slot::Incarnation, &s.incarnation.to_be_bytes())?;
+        }
     }
     Ok(lines)
 }
 
 /// Step 2, when the broker rejects the batch as a whole. A passing problem keeps it; anything else frees its claims for
 /// another batch. Answers whether it ended.
-pub fn rejected(store: &(impl Batches + History), batch: &RedemptionBatch, problem: &Problem) -> Stored<bool> {
+pub fn rejected(store: &(impl Batches + Slots), batch: &RedemptionBatch, problem: &Problem) -> Stored<bool> {
     if problem.kind.is_passing() {
         return Ok(false);
+    }
+    if problem.kind == Kind::Fork {
+        // The head that we saw is of a ledger that is no more: the next batch does without.
+        store.put_slot(Slot::Head, &wire::encode(&Head::default()))?;
     }
     store.drop_batch(batch.request)?;
     Ok(true)
@@ -225,6 +234,22 @@ fn seen(store: &impl Slots) -> Stored<Head> {
         None => Ok(Head::default()),
         Some(bytes) => wire::decode(&bytes).map_err(|error| StoreError(Box::new(error))),
     }
+}
+
+/// The broker's incarnation in the last statement.
+pub fn incarnation_seen(store: &impl Slots) -> Stored<Option<u64>> {
+    let Some(bytes) = store.slot(Slot::Incarnation)? else { return Ok(None) };
+    let bytes = bytes.try_into().map_err(|_| StoreError::damaged("an incarnation that has not 8 bytes"))?;
+    Ok(Some(u64::from_be_bytes(bytes)))
+}
+
+/// The ledger position that an answer must not fall short of: the last one seen, unless the broker's lists are of a
+/// later incarnation, whose ledger may be shorter.
+pub fn position_seen(store: &impl Slots, broker: BrokerId) -> Stored<u64> {
+    let keys = broker_lists::keys(store, broker)?.map_or(0, |keys| keys.list().incarnation);
+    let revoked = broker_lists::revoked_incarnation(store)?;
+    let same = incarnation_seen(store)?.is_some_and(|seen| seen >= keys.max(revoked));
+    Ok(if same { seen(store)?.position } else { 0 })
 }
 
 /// Words of a claim that no statement settled.

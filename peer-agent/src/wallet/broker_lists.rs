@@ -10,6 +10,14 @@ use netpay_protocol::wire;
 
 use crate::ports::{Slot, Slots, StoreError, Stored};
 
+/// How far the broker's clock may be ahead of ours.
+const AHEAD_MS: u64 = 5 * 60 * 1_000;
+
+/// Whether a list was signed at a time that is yet to come: it would stay young for too long.
+fn is_from_the_future(list: &RevocationList, now_ms: u64) -> bool {
+    list.issued_at_ms > now_ms.saturating_add(AHEAD_MS)
+}
+
 /// Why a list is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
@@ -19,6 +27,9 @@ pub enum NotTaken {
     /// There is no key list yet to check it with.
     #[error("there is no key list of the broker's yet")]
     NoKeys,
+    /// Signed at a time that is yet to come, or our clock is wrong.
+    #[error("the revocation list is from the future; is this machine's clock right?")]
+    FromTheFuture,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -33,13 +44,23 @@ pub fn keys(store: &impl Slots, broker: BrokerId) -> Stored<Option<BrokerKeys>> 
     list.verify(broker).map(Some).map_err(|error| StoreError(Box::new(error)))
 }
 
-/// The revocation list held.
-pub fn revoked(store: &impl Slots) -> Stored<Option<RevocationList>> {
+/// The revocation list held, checked again with these keys: one that does not verify any more, or is from the future,
+/// is as good as none.
+pub fn revoked(store: &impl Slots, keys: &BrokerKeys, now_ms: u64) -> Stored<Option<RevocationList>> {
     let Some(bytes) = store.slot(Slot::Revoked)? else {
         return Ok(None);
     };
     let list: Signed<RevocationList> = wire::decode(&bytes).map_err(|error| StoreError(Box::new(error)))?;
-    Ok(Some(list.content))
+    Ok(list.verify_by(keys).ok().filter(|list| !is_from_the_future(list, now_ms)).cloned())
+}
+
+/// The incarnation of the revocation list held, which was verified when it was taken; 0 when there is none.
+pub fn revoked_incarnation(store: &impl Slots) -> Stored<u64> {
+    let Some(bytes) = store.slot(Slot::Revoked)? else {
+        return Ok(0);
+    };
+    let list: Signed<RevocationList> = wire::decode(&bytes).map_err(|error| StoreError(Box::new(error)))?;
+    Ok(list.content.incarnation)
 }
 
 /// Takes a key list if it is the pinned broker's and newer; answers whether it was.
@@ -53,10 +74,18 @@ pub fn take_keys(store: &impl Slots, broker: BrokerId, list: &SignedKeyList) -> 
 }
 
 /// Takes a revocation list if it is the broker's and newer; answers whether it was.
-pub fn take_revoked(store: &impl Slots, broker: BrokerId, list: &Signed<RevocationList>) -> Result<bool, NotTaken> {
+pub fn take_revoked(
+    store: &impl Slots,
+    broker: BrokerId,
+    list: &Signed<RevocationList>,
+    now_ms: u64,
+) -> Result<bool, NotTaken> {
     let keys = keys(store, broker)?.ok_or(NotTaken::NoKeys)?;
     let fresh = list.verify_by(&keys).map_err(|_| NotTaken::NotTheBrokers("the revocation list"))?;
-    if revoked(store)?.is_some_and(|held| !fresh.is_newer_than(&held)) {
+    if is_from_the_future(fresh, now_ms) {
+        return Err(NotTaken::FromTheFuture);
+    }
+    if revoked(store, &keys, now_ms)?.is_some_and(|held| !fresh.is_newer_than(&held)) {
         return Ok(false);
     }
     store.put_slot(Slot::Revoked, &wire::encode(list))?;

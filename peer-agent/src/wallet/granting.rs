@@ -3,6 +3,11 @@
 //! Every step is one transaction that leaves a [`Pay`] in the order before it is sent: sent again after a crash it is
 //! the same payment, which the payee counts once. Nothing new is granted while a payment of the order is unanswered, so
 //! nothing is ever paid twice.
+//!
+//! A word that left is the payee's, whatever the payee answered: a refusal is not signed. So words of a refused payment
+//! go out again with the next payment there, and are the only ones that it may find counted already. The invariant:
+//! what a payee acknowledges is at least the words that left for the first time (else [`Short`], and the order ends)
+//! and at most all that were sent (more is not believed); and while nothing is pending, `sent` is what was acknowledged.
 
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::chain::PaywordChain;
@@ -15,6 +20,7 @@ use netpay_protocol::payment::{Pay, Payment, Revealed};
 use netpay_protocol::suite::Suite;
 
 use super::purse::{self, Chain, Due, Mode, Step};
+use crate::content::MAX_CONTENT_BYTES;
 use crate::ports::{Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, StoreError, Stored};
 
 /// Why there is no payment.
@@ -22,7 +28,7 @@ use crate::ports::{Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending
 pub enum Error {
     /// The wallet has not enough that this payee would take.
     #[error(
-        "the wallet has {have} units that this payee takes and that are free to spend, and {need} are due; buy more with: netpay buy"
+        "the wallet has {have} units that this payee takes, free to spend and in words that fit, and {need} are due; buy more with: netpay buy"
     )]
     NotEnough {
         /// What it has.
@@ -34,20 +40,29 @@ pub enum Error {
     #[error("the wallet has no such order")]
     UnknownOrder,
     /// The payee acknowledged less than what it was sent.
-    #[error("the payee says that {acknowledged} units were paid, and {sent} were sent")]
-    Short {
-        /// What it says.
-        acknowledged: Units,
-        /// What it was sent.
-        sent: Units,
-    },
+    #[error(transparent)]
+    Short(#[from] Short),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Keeps a quote that was verified, as an order to be paid.
+/// The payee acknowledged less than what it was sent. A value and no error of the step that finds it: what was
+/// acknowledged is kept all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the payee says that {acknowledged} units were paid, and {sent} were sent")]
+pub struct Short {
+    /// What it says.
+    pub acknowledged: Units,
+    /// What it was sent.
+    pub sent: Units,
+}
+
+/// Keeps a quote that was verified, as an order to be paid. The same quote again is the same order, as it stands.
 pub fn open_order(store: &impl OutOrders, quoted: &Quoted) -> Stored<OutOrder> {
+    if let Some(held) = store.out_order(quoted.quote.content.digest())? {
+        return Ok(held);
+    }
     let order = OutOrder {
         quote: quoted.quote.clone(),
         payee_key: quoted.key,
@@ -63,12 +78,13 @@ pub fn open_order(store: &impl OutOrders, quoted: &Quoted) -> Stored<OutOrder> {
 }
 
 /// The next payment until `due` is paid towards the order in all; `None` when it is. A payment that was not answered is
-/// the next one, whatever is due.
+/// the next one, whatever is due. Never sends more than `most` for the order in all.
 pub fn pay(
     store: &(impl Coins + OutOrders + History),
     key: &SigningKey,
     order: Digest,
     due: Units,
+    most: Units,
     mode: Mode,
     now_ms: u64,
 ) -> Result<Option<Pay>, Error> {
@@ -89,6 +105,7 @@ pub fn pay(
         },
         now: missing(due),
         in_all: missing(quote.price_units),
+        most: most.saturating_sub(out.sent),
         suites: &out.suites,
         mode,
         at_ms: now_ms,
@@ -99,7 +116,8 @@ pub fn pay(
     let (chain, step) = purse::choose(&chains, &due, &busy)
         .ok_or_else(|| Error::NotEnough { have: free_to_spend(&chains, &due), need: due.now })?;
     let pay = Pay { order, payment: reveal(store, key, chain, step, &due)? };
-    let units = step.words.worth(chain.ecoin.touchstone.content.unit_value);
+    let unit = chain.ecoin.touchstone.content.unit_value;
+    let units = step.words.worth(unit);
     store.note(Entry {
         at_ms: now_ms,
         what: "grant".into(),
@@ -110,22 +128,28 @@ pub fn pay(
     })?;
     out.sent = out.sent.checked_add(units).ok_or_else(overflow)?;
     out.words = out.words.plus(step.words);
-    out.pending = Some(Pending { pay: pay.clone(), units });
+    out.pending = Some(Pending { pay: pay.clone(), units, sent_before: chain.sent_before(&step).worth(unit) });
     store.put_out_order(&out)?;
     Ok(Some(pay))
 }
 
-/// The payee took the pending payment and says what was paid in all.
-pub fn acknowledged(store: &(impl Coins + OutOrders), order: Digest, paid: Units) -> Result<(), Error> {
+/// The payee took this payment and says what was paid in all. Does nothing unless it is the pending one: another process
+/// may have brought the same answer, and paid on.
+pub fn acknowledged(
+    store: &(impl Coins + OutOrders),
+    order: Digest,
+    pay: &Pay,
+    paid: Units,
+) -> Result<Result<(), Short>, Error> {
     let mut out = store.out_order(order)?.ok_or(Error::UnknownOrder)?;
-    let Some(pending) = out.pending.take() else {
-        return Ok(());
+    let Some(pending) = out.pending.take_if(|pending| pending.pay == *pay) else {
+        return Ok(Ok(()));
     };
-    let (ecoin, from) = pending.pay.payment.grant();
+    let (ecoin, from) = pay.payment.grant();
     let grants = store.grants(ecoin)?;
     let own = grants.iter().find(|own| own.grant.from == from);
     let mut own = own.cloned().ok_or_else(|| StoreError::damaged("a payment without its grant"))?;
-    own.acked = own.acked.max(pending.pay.payment.revealed().through);
+    own.acked = own.acked.max(pay.payment.revealed().through);
     own.acked_to = own.grant.to;
     store.put_grant(&own)?;
     if let Some(held) = store.ecoin(ecoin)? {
@@ -134,33 +158,39 @@ pub fn acknowledged(store: &(impl Coins + OutOrders), order: Digest, paid: Units
             store.retire_ecoin(ecoin)?;
         }
     }
-    out.paid = out.paid.max(paid);
-    let sent = out.sent;
+    let short = Short { acknowledged: paid, sent: out.sent };
+    let is_short = paid < out.sent.saturating_sub(pending.sent_before);
+    out.done |= is_short;
+    out.paid = out.paid.max(paid.min(out.sent));
+    out.sent = out.paid;
     store.put_out_order(&out)?;
-    if paid < sent {
-        return Err(Error::Short { acknowledged: paid, sent });
-    }
-    Ok(())
+    Ok(if is_short { Err(short) } else { Ok(()) })
 }
 
-/// The payee refused the pending payment for good: its words stay granted to the payee, and pay the next order there.
-pub fn refused(store: &(impl OutOrders + History), order: Digest, why: &str, now_ms: u64) -> Result<(), Error> {
+/// The payee refused this payment for good, and it was the pending one: its words pay the next order there.
+pub fn refused(
+    store: &(impl OutOrders + History),
+    order: Digest,
+    pay: &Pay,
+    why: &str,
+    now_ms: u64,
+) -> Result<(), Error> {
     let mut out = store.out_order(order)?.ok_or(Error::UnknownOrder)?;
-    if let Some(pending) = out.pending.take() {
-        out.sent = out.sent.saturating_sub(pending.units);
-        store.note(Entry {
-            at_ms: now_ms,
-            what: "refused".into(),
-            with: Some(out.quote.content.payee),
-            ecoin: Some(pending.pay.payment.grant().0),
-            units: pending.units,
-            note: why.into(),
-        })?;
-    }
+    let Some(pending) = out.pending.take_if(|pending| pending.pay == *pay) else {
+        return Ok(());
+    };
+    out.sent = out.sent.saturating_sub(pending.units);
+    store.note(Entry {
+        at_ms: now_ms,
+        what: "refused".into(),
+        with: Some(out.quote.content.payee),
+        ecoin: Some(pay.payment.grant().0),
+        units: pending.units,
+        note: why.into(),
+    })?;
     // What was paid before keeps its worth: such an order is taken up again later.
     out.done = out.sent == Units::ZERO;
-    store.put_out_order(&out)?;
-    Ok(())
+    Ok(store.put_out_order(&out)?)
 }
 
 /// The order is over: everything it pays for was received.
@@ -244,7 +274,7 @@ fn unanswered(store: &impl OutOrders, payee: PeerId) -> Stored<Vec<(netpay_proto
 fn free_to_spend(chains: &[Chain], due: &Due<'_>) -> Units {
     chains
         .iter()
-        .filter(|chain| chain.suits(due))
+        .filter(|chain| chain.suits(due) && chain.word_worth() <= due.most)
         .filter(|chain| !chain.grants.iter().any(|own| own.is_open() && own.payee != due.payee))
         .map(|chain| chain.remaining().worth(chain.ecoin.touchstone.content.unit_value))
         .fold(Units::ZERO, |sum, units| sum.checked_add(units).unwrap_or(sum))
@@ -272,6 +302,9 @@ pub fn wrong_with(
     }
     if quote.content != content {
         return Some("the quote is for other content");
+    }
+    if quote.size_bytes > MAX_CONTENT_BYTES {
+        return Some("the quote is for more bytes than content can have");
     }
     if quote.expires_ms <= now_ms {
         return Some("the quote has expired");

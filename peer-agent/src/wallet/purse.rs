@@ -43,6 +43,8 @@ pub struct Due<'a> {
     pub now: Units,
     /// How much until the order is paid, this included.
     pub in_all: Units,
+    /// The most that may be paid, whatever is due.
+    pub most: Units,
     /// The suites that the payee takes.
     pub suites: &'a [Suite],
     /// How words are granted.
@@ -83,6 +85,18 @@ impl Chain {
             && due.at_ms.saturating_add(MARGIN_MS) < t.spend_until_ms
     }
 
+    /// What one of its words is worth.
+    pub fn word_worth(&self) -> Units {
+        WordCount(1).worth(self.ecoin.touchstone.content.unit_value)
+    }
+
+    /// How many of a step's words left before, in a payment that was refused.
+    pub fn sent_before(&self, step: &Step) -> WordCount {
+        let held = self.grants.iter().find(|own| own.grant.from == step.from);
+        let through = held.map_or(0, |own| own.through.0.min(step.through.0));
+        WordCount((through + step.words.0).saturating_sub(step.through.0))
+    }
+
     /// The next unspent position: one past everything granted.
     pub fn next(&self) -> PaywordIndex {
         self.grants.iter().map(|own| own.grant.to).max().unwrap_or(PaywordIndex(1))
@@ -105,25 +119,28 @@ pub fn leftover(own: &OwnGrant) -> WordCount {
     WordCount(own.grant.to.0.saturating_sub(own.acked.next().0))
 }
 
-/// Chooses. `busy` are the grants on which another order's payment is still unanswered.
+/// Chooses. `busy` are the grants on which another order's payment is still unanswered. Least overpayment first; then
+/// what a grant to this payee left over, the chain whose last grant is for this same order, a chain where nothing is
+/// open.
 pub fn choose<'a>(chains: &'a [Chain], due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -> bool) -> Option<(&'a Chain, Step)> {
     let fitting = || chains.iter().filter(|chain| chain.suits(due));
-    // 1. What an open grant to this payee left over.
-    let left = fitting().find_map(|chain| {
-        chain
-            .grants
-            .iter()
-            .find(|own| own.payee == due.payee && leftover(own).0 > 0 && !busy(own))
-            .and_then(|own| Some((chain, use_leftover(chain, own, due)?)))
+    let ours = |own: &&OwnGrant| own.payee == due.payee && leftover(own).0 > 0 && !busy(own);
+    let left = fitting().filter_map(|chain| {
+        let own = chain.grants.iter().find(ours)?;
+        Some((chain, use_leftover(chain, own, due)?, None))
     });
-    // 2. The chain whose last grant is this payee's, for this same order. 3. A chain where nothing is open.
-    left.or_else(|| fitting().find_map(|chain| Some((chain, grow(chain, due, busy)?)))).or_else(|| {
-        fitting()
-            .filter(|chain| chain.remaining().0 > 0)
-            .filter(|chain| !chain.grants.iter().any(|own| own.is_open() || busy(own)))
-            .min_by_key(|chain| preference(chain, due))
-            .and_then(|chain| Some((chain, begin(chain, due)?)))
-    })
+    let grown = fitting().filter_map(|chain| Some((chain, grow(chain, due, busy)?, None)));
+    let begun = fitting()
+        .filter(|chain| chain.remaining().0 > 0)
+        .filter(|chain| !chain.grants.iter().any(|own| own.is_open() || busy(own)))
+        .filter_map(|chain| Some((chain, begin(chain, due)?, Some(preference(chain, due)))));
+    let too_much = |chain: &Chain, step: &Step| {
+        step.words.worth(chain.ecoin.touchstone.content.unit_value).saturating_sub(due.in_all)
+    };
+    left.chain(grown)
+        .chain(begun)
+        .min_by_key(|(chain, step, preference)| (too_much(chain, step), *preference))
+        .map(|(chain, step, _)| (chain, step))
 }
 
 /// Least first: overpayment; a chain that is long enough; then in a session a fresh one, otherwise one already begun.
@@ -142,14 +159,17 @@ fn preference(chain: &Chain, due: &Due<'_>) -> (Units, bool, bool, WordCount) {
     )
 }
 
-fn words_now(chain: &Chain, units: Units, most: WordCount) -> Option<WordCount> {
+/// The words that pay so much, as far as they are there and may be paid.
+fn words_now(chain: &Chain, units: Units, there: WordCount, due: &Due<'_>) -> Option<WordCount> {
     let unit = chain.ecoin.touchstone.content.unit_value;
-    let words = unit.words_due(units).unwrap_or(most).min(most);
+    let allowed = due.most.0.checked_div(u64::from(unit.0))?;
+    let allowed = u32::try_from(allowed).map_or(there, |allowed| there.min(WordCount(allowed)));
+    let words = unit.words_due(units).unwrap_or(allowed).min(allowed);
     (words.0 > 0).then_some(words)
 }
 
 fn use_leftover(chain: &Chain, own: &OwnGrant, due: &Due<'_>) -> Option<Step> {
-    let words = words_now(chain, due.now, leftover(own))?;
+    let words = words_now(chain, due.now, leftover(own), due)?;
     Some(Step { from: own.grant.from, to: own.grant.to, through: PaywordIndex(own.acked.0 + words.0), words })
 }
 
@@ -161,15 +181,16 @@ fn grow(chain: &Chain, due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -> bool) -> Optio
         return None;
     }
     let granted = own.grant.to.0.saturating_sub(own.grant.from.0);
-    let ahead = granted.clamp(FIRST_AHEAD, MOST_AHEAD);
+    // Ahead only of a payee that acknowledged a payment: what an open grant locks is lost if it takes none.
+    let ahead = if own.acked < own.grant.from { 0 } else { granted.clamp(FIRST_AHEAD, MOST_AHEAD) };
     extend(chain, own.grant.from, own.grant.to, ahead, due)
 }
 
 fn begin(chain: &Chain, due: &Due<'_>) -> Option<Step> {
-    extend(chain, chain.next(), chain.next(), FIRST_AHEAD, due)
+    extend(chain, chain.next(), chain.next(), 0, due)
 }
 
-/// How far a session's first grant reaches.
+/// How far a session reaches ahead at first.
 const FIRST_AHEAD: u32 = 16;
 /// How far a grant grows at once at most.
 const MOST_AHEAD: u32 = 64;
@@ -177,11 +198,11 @@ const MOST_AHEAD: u32 = 64;
 /// Words from `at` on, under the grant that begins at `from`.
 fn extend(chain: &Chain, from: PaywordIndex, at: PaywordIndex, ahead: u32, due: &Due<'_>) -> Option<Step> {
     let remaining = chain.remaining();
-    let words = words_now(chain, due.now, remaining)?;
+    let words = words_now(chain, due.now, remaining, due)?;
     let granted = match due.mode {
         Mode::PerPayment => words,
         // Never beyond what the order still needs, or the chain has.
-        Mode::Session => words_now(chain, due.in_all, remaining)?.min(WordCount(ahead)).max(words),
+        Mode::Session => words_now(chain, due.in_all, remaining, due)?.min(WordCount(ahead)).max(words),
     };
     Some(Step { from, to: PaywordIndex(at.0 + granted.0), through: PaywordIndex(at.0 + words.0 - 1), words })
 }
