@@ -88,14 +88,18 @@ impl Init {
         fs::File::open(parent.unwrap_or(".".as_ref()))?.sync_all()?;
         let dir = &self.dir;
         let shown = dir.display();
-        Ok(Said::new(
-            json!({ "broker": broker.to_string(), "dir": dir, "config": dir.join(FILE) }),
-            format!(
+        let text = match role {
+            Role::Broker => format!(
                 "broker {broker}\nkeys, configuration and ledger are in {shown}\n\
                  serve it with:   netpay-broker serve --config {shown}\n\
                  peers join with: netpay init --broker {broker} --nats {}",
                 self.nats
             ),
-        ))
+            Role::Index => format!(
+                "index for the customers of broker {broker}\nkey and configuration are in {shown}\n\
+                 serve it with: netpay-broker serve --config {shown}"
+            ),
+        };
+        Ok(Said::new(json!({ "broker": broker.to_string(), "dir": dir, "config": dir.join(FILE) }), text))
     }
 }
