@@ -327,6 +327,9 @@ async fn a_double_spend_is_recorded_once_with_both_grants_and_the_payer_is_suspe
     assert_eq!(found["payee"], carol.id().to_string());
     assert_eq!((found["debt_units"].as_u64(), found["conflicting_words"].as_u64()), (Some(5), Some(5)));
     assert!(found["paid_grant"]["signature"].is_string() && found["grant"]["signature"].is_string());
+    let ecoin = given.world.broker(&["ecoin", "show", found["ecoin"].as_str().expect("an id")]);
+    assert_eq!((ecoin["paid_words"].as_u64(), ecoin["n"].as_u64()), (Some(5), Some(50)));
+    assert_eq!(ecoin["runs"][0]["payee"], bob.id().to_string());
     let account = given.world.broker(&["account", "show", &mallory.id().to_string()]);
     assert_eq!((account["suspended"].as_bool(), account["debt_units"].as_u64()), (Some(true), Some(5)));
     given.audit();

@@ -1,9 +1,9 @@
 //! Starting, stopping, and everything that can be wrong with it.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 
-use netpay_tests::processes::World;
+use netpay_tests::processes::{Process, World, until};
 
 #[test]
 fn without_a_nats_server_the_broker_says_how_to_start_one() {
@@ -49,6 +49,57 @@ fn a_second_init_changes_nothing_and_a_directory_serves_one_broker() {
     assert!(second.errors.contains("in use by another process"), "{}", second.errors);
     assert!(first.said().contains(&id));
     assert_eq!(first.terminate(), Some(0), "SIGTERM drains and ends well");
+}
+
+fn http_get(broker: &Process, path: &str) -> (u16, String) {
+    let said = broker.said();
+    let ready = said.lines().find(|line| line.contains("\"ready\":true")).expect("it is ready");
+    let ready: serde_json::Value = serde_json::from_str(ready).expect("an object");
+    let mut stream = std::net::TcpStream::connect(ready["http"].as_str().expect("an address")).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    (status, answer)
+}
+
+#[test]
+fn metrics_health_readiness_and_version_are_served() {
+    let world = World::new();
+    world.init_broker(&[]);
+    let broker = world.serve_broker();
+    world.credit(&"07".repeat(16), 10, "r");
+    assert_eq!(http_get(&broker, "/healthz").0, 200);
+    assert!(http_get(&broker, "/version").1.contains("netpay-broker"));
+    until("the first scan", || (http_get(&broker, "/readyz").0 == 200).then_some(()));
+    let (status, text) = http_get(&broker, "/metrics");
+    assert_eq!(status, 200);
+    for line in [
+        "netpay_requests_total{op=\"admin\",result=\"ok\"} 1",
+        "netpay_request_seconds_count{op=\"admin\"} 1",
+        "netpay_ecoins_issued_total 0",
+        "netpay_words_redeemed_total 0",
+        "netpay_double_spends_total 0",
+        "netpay_escrow_units 0",
+        "netpay_balances_units 10",
+        "netpay_ledger_imbalance_units 0",
+        "netpay_ledger_position 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_broker_answers_the_nats_service_protocol() {
+    let world = World::new();
+    let id = world.init_broker(&[]).parse().expect("an id");
+    let _broker = world.serve_broker();
+    let anyone = netpay_tests::raw_peer::RawPeer::connect(&world.nats_url(), id).await.expect("NATS is there");
+    for verb in ["PING", "INFO", "STATS"] {
+        let answer = anyone.call(format!("$SRV.{verb}.netpay-broker"), vec![]).await.expect("an answer");
+        let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
+        assert_eq!(answer["name"], "netpay-broker");
+    }
 }
 
 #[test]
