@@ -57,13 +57,16 @@ stop_all() {
   if [[ -n $keep && $status == 0 ]]; then
     return
   fi
+  # NATS last: the others say goodbye to it. What does not end by itself within 5 s is ended.
+  local nats_pid=${pids[nats]-}
+  unset 'pids[nats]'
   for name in "${!pids[@]}"; do kill "${pids[$name]}" 2>/dev/null || true; done
-  # What does not end by itself within 5 s is ended.
   for _ in $(seq 1 50); do
-    kill -0 "${pids[@]}" 2>/dev/null || break
+    jobs -pr | grep -qvx "${nats_pid:-none}" || break
     sleep 0.1
   done
   for name in "${!pids[@]}"; do kill -9 "${pids[$name]}" 2>/dev/null || true; done
+  [[ -z $nats_pid ]] || kill "$nats_pid" 2>/dev/null || true
   if [[ $status == 0 ]]; then
     rm -rf "$world"
   else
