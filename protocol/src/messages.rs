@@ -9,7 +9,7 @@ use crate::layout::Signed;
 use crate::listing::{Listing, Withdraw};
 use crate::query::Query;
 use crate::quote::Quote;
-use crate::redemption::{Head, RedemptionBatch};
+use crate::redemption::RedemptionBatch;
 use crate::register::Register;
 use crate::suite::Suite;
 use crate::touchstone::Touchstone;
@@ -192,11 +192,7 @@ pub struct Hits {
 /// An answer that says nothing but: done.
 #[derive(Clone, PartialEq, Eq, Debug, Default, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
-pub struct Done {
-    /// The ledger's head, where there is one.
-    #[n(0)]
-    pub head: Option<Head>,
-}
+pub struct Done {}
 
 /// Peer → broker, `balance` and `statement`.
 #[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
