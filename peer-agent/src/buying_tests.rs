@@ -17,17 +17,8 @@ use crate::identity::new_request;
 use crate::ports::{Broker as _, Coins as _, Ecoin, PurchaseState, Purchases as _};
 use crate::store::Tx;
 use crate::test_broker::{NOW, TestBroker};
-use crate::trade::{Peer, chain_of};
+use crate::trade::{Peer, chain_of, wait};
 use crate::wallet::buying;
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
-        .block_on(future)
-}
 
 fn purchases(broker: &TestBroker) -> Vec<Vec<u8>> {
     let heard = broker.heard.borrow();
@@ -43,13 +34,13 @@ fn ecoins(peer: &Peer) -> usize {
 fn a_purchase_whose_answers_are_lost_is_finished_by_the_next_command_with_the_same_bytes_and_debited_once() {
     let (alice, broker) = (Peer::new(1), TestBroker::new());
     let request = new_request();
-    run(alice.errands(&broker).refresh_lists()).expect("lists");
+    wait(alice.errands(&broker).refresh_lists()).expect("lists");
     broker.lose.set(4);
-    let lost = run(alice.errands(&broker).buy(chain_of(20, Suite::Sha256), request));
+    let lost = wait(alice.errands(&broker).buy(chain_of(20, Suite::Sha256), request));
     assert!(matches!(lost, Err(errands::Error::Call(_))), "{lost:?}");
     assert_eq!(ecoins(&alice), 0);
 
-    let results = run(alice.errands(&broker).resume_purchases()).expect("the broker is back");
+    let results = wait(alice.errands(&broker).resume_purchases()).expect("the broker is back");
     assert_eq!(results.len(), 1);
     assert_eq!(ecoins(&alice), 1);
     assert_eq!(broker.debited(), 20);
@@ -73,7 +64,7 @@ fn an_order_is_on_disk_before_it_is_sent() {
         }
     }
     let (alice, broker) = (Peer::new(1), TestBroker::new());
-    run(alice.errands(&broker).refresh_lists()).expect("lists");
+    wait(alice.errands(&broker).refresh_lists()).expect("lists");
     let errands = errands::Errands {
         store: &alice.store,
         me: &alice.me,
@@ -81,7 +72,7 @@ fn an_order_is_on_disk_before_it_is_sent() {
         line: &Dies(&alice),
         now_ms: &crate::trade::now,
     };
-    let result = run(errands.buy(chain_of(20, Suite::Sha256), new_request()));
+    let result = wait(errands.buy(chain_of(20, Suite::Sha256), new_request()));
     assert!(matches!(result, Err(errands::Error::Rejected(_))));
 }
 
@@ -111,19 +102,19 @@ fn busy_keeps_a_purchase_pending_and_any_other_no_is_told_but_not_final_before_i
 #[test]
 fn a_purchase_that_was_refused_and_yet_carried_out_is_found_when_its_time_is_over() {
     let (alice, broker) = (Peer::new(1), TestBroker::new());
-    run(alice.errands(&broker).refresh_lists()).expect("lists");
+    wait(alice.errands(&broker).refresh_lists()).expect("lists");
     *broker.problems.borrow_mut() = vec![Problem::new(Kind::InsufficientFunds, "no")];
-    let refused = run(alice.errands(&broker).buy(chain_of(20, Suite::Sha256), new_request()));
+    let refused = wait(alice.errands(&broker).buy(chain_of(20, Suite::Sha256), new_request()));
     assert!(matches!(refused, Err(errands::Error::Rejected(_))), "{refused:?}");
     // The copy that was late is carried out, and nobody hears the answer.
     let sent = purchases(&broker);
-    run(broker.ask(BrokerOp::Buy, sent[0].clone())).expect("sold");
+    wait(broker.ask(BrokerOp::Buy, sent[0].clone())).expect("sold");
     assert_eq!((broker.debited(), ecoins(&alice)), (20, 0));
-    assert_eq!(run(alice.errands(&broker).resume_purchases()).expect("the broker is there").len(), 0, "not before");
+    assert_eq!(wait(alice.errands(&broker).resume_purchases()).expect("the broker is there").len(), 0, "not before");
 
     let over = || NOW + 3 * HOUR_MS;
     let later = errands::Errands { now_ms: &over, ..alice.errands(&broker) };
-    let results = run(later.resume_purchases()).expect("the broker is there");
+    let results = wait(later.resume_purchases()).expect("the broker is there");
     assert!(matches!(results.as_slice(), [Ok(_)]), "{results:?}");
     assert_eq!((broker.debited(), ecoins(&alice)), (20, 1));
 }
@@ -131,13 +122,13 @@ fn a_purchase_that_was_refused_and_yet_carried_out_is_found_when_its_time_is_ove
 #[test]
 fn the_registration_goes_along_until_the_broker_answered_a_money_command() {
     let (alice, broker) = (Peer::new(1), TestBroker::new());
-    let buy = || run(alice.errands(&broker).buy(chain_of(5, Suite::Sha256), new_request()));
+    let buy = || wait(alice.errands(&broker).buy(chain_of(5, Suite::Sha256), new_request()));
     let registered = || {
         let sent = purchases(&broker);
         let last: Buy = wire::decode(sent.last().expect("sent")).expect("a Buy");
         last.register.is_some()
     };
-    run(alice.errands(&broker).refresh_lists()).expect("lists");
+    wait(alice.errands(&broker).refresh_lists()).expect("lists");
     *broker.problems.borrow_mut() = vec![Problem::new(Kind::InsufficientFunds, "no")];
     buy().expect_err("no money");
     assert!(registered());

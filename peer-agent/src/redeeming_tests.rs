@@ -15,22 +15,13 @@ use crate::identity::new_request;
 use crate::ports::{Batches as _, Till as _, TillClaim};
 use crate::test_broker::{NOW, TestBroker};
 use crate::till::redeeming::{self, NotBelieved, Redeemer, Which};
-use crate::trade::{Peer, chain_of, why};
+use crate::trade::{Peer, chain_of, wait, why};
 use crate::wallet::purse::Mode::{PerPayment, Session};
 
 fn scene() -> (TestBroker, Peer, Peer, EcoinId) {
     let (broker, alice, bob) = (TestBroker::new(), Peer::new(1), Peer::new(2));
     let ecoin = alice.buy(&broker, chain_of(200, Suite::Sha256))[0].ecoin;
     (broker, alice, bob, ecoin)
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
-        .block_on(future)
 }
 
 fn redeem(peer: &Peer, broker: &TestBroker, which: Which) -> Result<Vec<Redeemed>, errands::Error> {

@@ -26,6 +26,16 @@ pub fn now() -> u64 {
     NOW
 }
 
+/// Runs an errand to its end; pauses pass at once.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
 /// A wish for one chain.
 pub fn chain_of(n: u32, suite: Suite) -> Wish {
     Wish { count: 1, n: PaywordIndex(n), suite, unit_value: UnitValue(1), guarantee: Guarantee::Bearer }

@@ -1,27 +1,20 @@
 //! The till: e-coins it was paid with, and the claims on them.
 
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
-use netpay_protocol::ids::{Digest, EcoinId, PeerId};
-use netpay_protocol::index::Grant;
-use netpay_protocol::keys::Signature;
+use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::redemption::Verdict;
 use netpay_protocol::suite::Payword;
 use netpay_protocol::wire;
 use rusqlite::{Row, params};
 
-use super::{Tx, message};
+use super::{Tx, grant_columns, message};
 use crate::ports::{StoreError, Stored, Till, TillClaim, TillEcoin};
 
 fn claim(row: &Row<'_>) -> Stored<TillClaim> {
     let lost: Option<u8> = row.get("lost")?;
     Ok(TillClaim {
         ecoin: EcoinId(row.get("ecoin")?),
-        grant: Grant {
-            from: PaywordIndex(row.get("first")?),
-            to: PaywordIndex(row.get("after")?),
-            order: Digest(row.get("pays_for")?),
-            signature: Signature(row.get("signature")?),
-        },
+        grant: grant_columns(row)?,
         through: PaywordIndex(row.get("through")?),
         word: Payword::unchecked(row.get("word")?),
         settled: PaywordIndex(row.get("settled")?),

@@ -1,14 +1,12 @@
 //! E-coins of the wallet and the grants on them.
 
 use netpay_protocol::amounts::PaywordIndex;
-use netpay_protocol::ids::{Digest, EcoinId, PeerId, RequestId};
-use netpay_protocol::index::Grant;
-use netpay_protocol::keys::Signature;
+use netpay_protocol::ids::{EcoinId, PeerId, RequestId};
 use netpay_protocol::suite::Payword;
 use netpay_protocol::wire;
 use rusqlite::{Row, params};
 
-use super::{Tx, message};
+use super::{Tx, grant_columns, message};
 use crate::ports::{Coins, Ecoin, OwnGrant, Stored};
 
 fn ecoin(row: &Row<'_>) -> Stored<Ecoin> {
@@ -23,12 +21,7 @@ fn grant(row: &Row<'_>) -> Stored<OwnGrant> {
     Ok(OwnGrant {
         ecoin: EcoinId(row.get("ecoin")?),
         payee: PeerId(row.get("payee")?),
-        grant: Grant {
-            from: PaywordIndex(row.get("first")?),
-            to: PaywordIndex(row.get("after")?),
-            order: Digest(row.get("pays_for")?),
-            signature: Signature(row.get("signature")?),
-        },
+        grant: grant_columns(row)?,
         through: PaywordIndex(row.get("through")?),
         acked: PaywordIndex(row.get("acked")?),
         acked_to: PaywordIndex(row.get("acked_after")?),

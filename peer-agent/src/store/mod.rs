@@ -20,7 +20,10 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use netpay_protocol::amounts::Units;
+use netpay_protocol::amounts::{PaywordIndex, Units};
+use netpay_protocol::ids::Digest;
+use netpay_protocol::index::Grant;
+use netpay_protocol::keys::Signature;
 use netpay_protocol::wire;
 use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, TransactionBehavior};
 
@@ -118,6 +121,16 @@ impl Tx<'_> {
         let mut rows = statement.query(params)?;
         rows.next()?.map(read).transpose()
     }
+}
+
+/// The columns of a grant, alike in the wallet's and the till's tables.
+fn grant_columns(row: &Row<'_>) -> Stored<Grant> {
+    Ok(Grant {
+        from: PaywordIndex(row.get("first")?),
+        to: PaywordIndex(row.get("after")?),
+        order: Digest(row.get("pays_for")?),
+        signature: Signature(row.get("signature")?),
+    })
 }
 
 /// An amount or time as SQLite keeps it. Beyond 2^63 there is no money and no time.
