@@ -205,6 +205,35 @@ async fn what_a_peer_did_not_sign_is_refused_whoever_sends_it_under_its_subject(
 }
 
 #[tokio::test]
+async fn a_batch_brings_as_many_touchstones_and_steps_as_the_limits_say_and_not_one_more() {
+    let given = Given::broker();
+    let (alice, bob) = (given.peer(50).await, given.peer(0).await);
+    let coins = alice.buy(&alice.order(50, 1, Suite::Sha256)).await.expect("bought");
+    let grant = alice.grant(&coins[0], (1, 6), bob.id());
+    for (touchstones, good) in [(256, true), (257, false)] {
+        let mut batch = bob.batch(vec![RawPeer::claim(&coins[0], &grant, 5)]);
+        batch.touchstones = vec![coins[0].touchstone.clone(); touchstones];
+        let answer = bob.ask(BrokerOp::Redeem, wire::encode(&batch)).await;
+        assert!(if good { answer.is_ok() } else { problem(answer) == Kind::TooLarge }, "{touchstones} touchstones");
+    }
+    // 256 claims through word 4,096 are 2^20 steps; they are on no chain, and that costs the asker its budget, not its name.
+    for (last, good) in [(4_096, true), (4_097, false)] {
+        let claim = |through| {
+            let index = alice.grant(&coins[0], (1, through + 1), bob.id());
+            netpay_protocol::redemption::Claim {
+                index,
+                through: PaywordIndex(through),
+                word: RawPeer::claim(&coins[0], &grant, 5).word,
+            }
+        };
+        let mut claims = vec![claim(4_096); 255];
+        claims.push(claim(last));
+        let answer = bob.ask(BrokerOp::Redeem, wire::encode(&bob.batch(claims))).await;
+        assert!(if good { answer.is_ok() } else { problem(answer) == Kind::TooLarge }, "255 × 4,096 + {last} steps");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_from_before_a_restore_is_told_of_the_fork() {
     let given = Given::broker();
     let (alice, bob) = (given.peer(50).await, given.peer(0).await);

@@ -1,7 +1,7 @@
 //! The gate: cheap checks first, before anything costs a signature or a hash. Decodes, bounds, routes.
 
 use netpay_protocol::ids::PeerId;
-use netpay_protocol::limits::MAX_STEPS_PER_BATCH;
+use netpay_protocol::limits::{MAX_STEPS_PER_BATCH, MAX_TOUCHSTONES_PER_BATCH};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::wire;
@@ -75,6 +75,10 @@ fn peer_work(sender: PeerId, op: BrokerOp, payload: &[u8]) -> Result<Work, Probl
             let batch = &redeem.batch.content;
             if batch.claims.is_empty() {
                 return Err(Problem::new(Kind::Malformed, "a batch has at least one claim"));
+            }
+            if u32::try_from(redeem.touchstones.len()).is_ok_and(|count| count > MAX_TOUCHSTONES_PER_BATCH) {
+                let text = format!("a batch brings {MAX_TOUCHSTONES_PER_BATCH} touchstones at most; split it");
+                return Err(Problem::new(Kind::TooLarge, text));
             }
             if batch.steps() > MAX_STEPS_PER_BATCH {
                 let text = format!(
