@@ -51,7 +51,7 @@ impl Supplier for Shop<'_> {
             Refused::Store(error) => panic!("{error}"),
         };
         match op {
-            PeerOp::Quote => Err(Problem::new(Kind::NotFound, "not in this test").into()),
+            PeerOp::Quote | PeerOp::Close => Err(Problem::new(Kind::NotFound, "not in this test").into()),
             PeerOp::Pay => {
                 let pay: Pay = wire::decode(&message).expect("a Pay");
                 self.asked.borrow_mut().push((op, u64::from(pay.payment.revealed().through.0)));
@@ -129,6 +129,7 @@ impl Scene {
         let quote = netpay_protocol::quote::Quote {
             content: shop.tree.content(),
             size_bytes: shop.tree.size_bytes(),
+            chunk_count: crate::content::chunks(shop.tree.size_bytes()),
             ..held.quote.content
         };
         let quoted = Quoted {

@@ -5,6 +5,7 @@ use crate::ids::{BrokerId, EcoinId, Kid, PeerId, RequestId};
 use crate::index::Grant;
 use crate::layout::{Layout, Malformed, Reader, Writer};
 use crate::limits::MAX_MESSAGE_BYTES;
+use crate::payout::PayoutKey;
 use crate::redemption::Head;
 use crate::runs::Run;
 use crate::suite::Suite;
@@ -125,6 +126,33 @@ pub enum Order {
         #[n(0)]
         after: Option<DoubleSpendKey>,
     },
+    /// Payouts in order of peer and request. Answer: [`Page`] of [`PayoutView`](crate::payout::PayoutView).
+    #[n(9)]
+    ListPayouts {
+        /// Those after this one.
+        #[n(0)]
+        after: Option<PayoutKey>,
+    },
+    /// A payout was paid outside. Final. Answer: [`PayoutView`](crate::payout::PayoutView).
+    #[n(10)]
+    SettlePayout {
+        /// Which.
+        #[n(0)]
+        payout: PayoutKey,
+        /// The payment's name outside.
+        #[n(1)]
+        reference: String,
+    },
+    /// A payout cannot be paid: the money goes back. Final. Answer: [`PayoutView`](crate::payout::PayoutView).
+    #[n(11)]
+    FailPayout {
+        /// Which.
+        #[n(0)]
+        payout: PayoutKey,
+        /// Why.
+        #[n(1)]
+        reason: String,
+    },
 }
 
 impl Order {
@@ -139,6 +167,9 @@ impl Order {
             Self::ShowAccount { .. } => "show-account",
             Self::ShowEcoin { .. } => "show-ecoin",
             Self::ListDoubleSpends { .. } => "list-double-spends",
+            Self::ListPayouts { .. } => "list-payouts",
+            Self::SettlePayout { .. } => "settle-payout",
+            Self::FailPayout { .. } => "fail-payout",
         }
     }
 }

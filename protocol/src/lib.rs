@@ -19,6 +19,7 @@ pub mod limits;
 pub mod listing;
 pub mod messages;
 pub mod payment;
+pub mod payout;
 pub mod problem;
 pub mod query;
 pub mod quote;

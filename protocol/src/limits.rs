@@ -49,6 +49,9 @@ pub const MAX_REFERENCE_BYTES: usize = 128;
 /// The longest reason an operator may give, in bytes.
 pub const MAX_REASON_BYTES: usize = 512;
 
+/// The longest destination of a payout, in bytes.
+pub const MAX_DESTINATION_BYTES: u32 = 256;
+
 /// One hour, in milliseconds.
 pub const HOUR_MS: u64 = 3_600_000;
 /// One day, in milliseconds.

@@ -7,6 +7,7 @@ use crate::key_list::SignedKeyList;
 use crate::keys::PublicKey;
 use crate::layout::Signed;
 use crate::listing::{Listing, Withdraw};
+use crate::payout::RequestPayout;
 use crate::query::Query;
 use crate::quote::Quote;
 use crate::redemption::RedemptionBatch;
@@ -75,6 +76,12 @@ pub struct AskQuote {
     /// What is wanted.
     #[n(0)]
     pub content: ContentId,
+    /// The first chunk wanted: 0 for the whole.
+    #[n(1)]
+    pub first_chunk: u64,
+    /// How many chunks are wanted; absent: all from the first on.
+    #[n(2)]
+    pub chunk_count: Option<u64>,
 }
 
 /// Peer → peer: the payee's offer.
@@ -121,6 +128,15 @@ pub struct Chunk {
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
     pub slice: Vec<u8>,
+}
+
+/// Peer → peer, `close`. The answer is a signed [`crate::quote::Receipt`].
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct AskReceipt {
+    /// The order that was paid.
+    #[n(0)]
+    pub order: Digest,
 }
 
 /// Peer → CIS, `announce`.
@@ -194,7 +210,19 @@ pub struct Hits {
 #[cbor(map)]
 pub struct Done {}
 
-/// Peer → broker, `balance` and `statement`.
+/// Peer → broker, `payout`. The answer is a signed [`crate::query::Answer`] with a [`crate::payout::PayoutView`].
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Withdrawal {
+    /// What is to be paid out.
+    #[n(0)]
+    pub payout: Signed<RequestPayout>,
+    /// The peer's keys, see [`Buy`].
+    #[n(1)]
+    pub register: Option<Signed<Register>>,
+}
+
+/// Peer → broker, `balance`, `statement` and `restore`: the subject is the question's ([`crate::query::Question::op`]).
 #[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
 pub struct Ask {

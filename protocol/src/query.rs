@@ -1,8 +1,11 @@
 //! What a peer may ask of its own account, and the broker's signed answers.
 
-use crate::ids::{BrokerId, Digest, Kid, PeerId, RequestId};
-use crate::layout::{Layout, Malformed, Reader, Writer};
+use crate::admin::PaidRun;
+use crate::ids::{BrokerId, Digest, EcoinId, Kid, PeerId, RequestId};
+use crate::layout::{Layout, Malformed, Reader, Signed, Writer};
 use crate::limits::MAX_MESSAGE_BYTES;
+use crate::subjects::BrokerOp;
+use crate::touchstone::Touchstone;
 
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +14,55 @@ pub enum Question {
     Balance,
     /// The statement of a batch redeemed before.
     Statement(RequestId),
+    /// One's own e-coins that were not refunded, in order of id, from after this one on (zeros: from the first).
+    /// Answered by a [`Page`](crate::admin::Page) of [`OwnEcoin`]; the answer's `issued_at_ms` is the broker's time.
+    Ecoins(EcoinId),
+    /// One's own payouts in order of request id, from after this one on (zeros: from the first). Answered by a
+    /// [`Page`](crate::admin::Page) of [`PayoutView`](crate::payout::PayoutView).
+    Payouts(RequestId),
+}
+
+impl Question {
+    /// The subject it travels on.
+    pub fn op(self) -> BrokerOp {
+        match self {
+            Self::Balance | Self::Payouts(_) => BrokerOp::Balance,
+            Self::Statement(_) => BrokerOp::Statement,
+            Self::Ecoins(_) => BrokerOp::Restore,
+        }
+    }
+
+    /// The byte and the 16 bytes that stand for it in a layout.
+    fn fields(self) -> (u8, [u8; 16]) {
+        match self {
+            Self::Balance => (1, [0; 16]),
+            Self::Statement(request) => (2, request.0),
+            Self::Ecoins(after) => (3, after.0),
+            Self::Payouts(after) => (4, after.0),
+        }
+    }
+
+    fn from_fields(kind: u8, about: [u8; 16]) -> Result<Self, Malformed> {
+        match kind {
+            1 if about == [0; 16] => Ok(Self::Balance),
+            2 => Ok(Self::Statement(RequestId(about))),
+            3 => Ok(Self::Ecoins(EcoinId(about))),
+            4 => Ok(Self::Payouts(RequestId(about))),
+            _ => Err(Malformed::Value("question")),
+        }
+    }
+}
+
+/// An e-coin that the asker bought, and what the broker paid of it.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct OwnEcoin {
+    /// What the broker says of it.
+    #[n(0)]
+    pub touchstone: Signed<Touchstone>,
+    /// What was paid to whom, in order of the words.
+    #[n(1)]
+    pub paid: Vec<PaidRun>,
 }
 
 /// A question. Layout `query`, signed by the peer: accounts are nobody else's business.
@@ -36,12 +88,9 @@ impl Layout for Query {
         w.fixed(&self.peer.0);
         w.u64(self.valid_until_ms);
         w.u64(self.min_position);
-        let (kind, about) = match self.question {
-            Question::Balance => (1, RequestId::default()),
-            Question::Statement(request) => (2, request),
-        };
+        let (kind, about) = self.question.fields();
         w.u8(kind);
-        w.fixed(&about.0);
+        w.fixed(&about);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -50,11 +99,7 @@ impl Layout for Query {
             peer: PeerId(r.fixed()?),
             valid_until_ms: r.u64()?,
             min_position: r.u64()?,
-            question: match (r.u8()?, RequestId(r.fixed()?)) {
-                (1, about) if about == RequestId::default() => Question::Balance,
-                (2, request) => Question::Statement(request),
-                _ => return Err(Malformed::Value("question")),
-            },
+            question: Question::from_fields(r.u8()?, r.fixed()?)?,
         })
     }
 }

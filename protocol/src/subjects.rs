@@ -16,12 +16,16 @@ pub const NOTICE_REVOKED: &str = "netpay.v1.notice.revoked";
 pub enum BrokerOp {
     /// Buy e-coins.
     Buy,
+    /// One's own e-coins, as the broker has them: after a wallet was restored, or to see whether it is a stale copy.
+    Restore,
     /// Redeem a batch.
     Redeem,
     /// One's own account.
     Balance,
     /// A statement by its batch's id.
     Statement,
+    /// Have money paid out.
+    Payout,
     /// The key list.
     Keys,
     /// The revocation list.
@@ -37,6 +41,8 @@ pub enum PeerOp {
     Pay,
     /// Fetch a chunk.
     Chunk,
+    /// Ask for a receipt.
+    Close,
 }
 
 /// Peer → CIS.
@@ -64,8 +70,8 @@ macro_rules! tokens {
     };
 }
 
-tokens!(BrokerOp { Buy = "buy", Redeem = "redeem", Balance = "balance", Statement = "statement", Keys = "keys", Notices = "notices" });
-tokens!(PeerOp { Quote = "quote", Pay = "pay", Chunk = "chunk" });
+tokens!(BrokerOp { Buy = "buy", Restore = "restore", Redeem = "redeem", Balance = "balance", Statement = "statement", Payout = "payout", Keys = "keys", Notices = "notices" });
+tokens!(PeerOp { Quote = "quote", Pay = "pay", Chunk = "chunk", Close = "close" });
 tokens!(IndexOp { Announce = "announce", Withdraw = "withdraw", Search = "search" });
 
 /// `netpay.v1.req.<peer>.<op>`

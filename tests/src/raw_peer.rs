@@ -196,7 +196,9 @@ impl RawPeer {
     /// Asks a payee's price.
     pub async fn quote(&self, payee: PeerId, content: ContentId) -> anyhow::Result<Quoted> {
         let subject = subjects::peer(payee, self.id(), PeerOp::Quote);
-        Ok(wire::decode(&self.call(subject, wire::encode(&AskQuote { content })).await?)?)
+        Ok(wire::decode(
+            &self.call(subject, wire::encode(&AskQuote { content, first_chunk: 0, chunk_count: None })).await?,
+        )?)
     }
 
     /// Pays `from..to` through `to − 1` towards a quote.

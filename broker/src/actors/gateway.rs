@@ -90,11 +90,15 @@ fn peer_work(sender: PeerId, op: BrokerOp, payload: &[u8]) -> Result<Work, Probl
             let signer = batch.payee;
             (Work::Redeem(Box::new(redeem)), signer)
         }
-        BrokerOp::Balance | BrokerOp::Statement => {
+        BrokerOp::Balance | BrokerOp::Statement | BrokerOp::Restore => {
             let ask: netpay_protocol::messages::Ask = wire::decode(payload)?;
+            if ask.query.content.question.op() != op {
+                return Err(Problem::new(Kind::NotForMe, "the question is another than its subject says"));
+            }
             let signer = ask.query.content.peer;
             (Work::Ask(Box::new(ask)), signer)
         }
+        BrokerOp::Payout => return Err(Problem::new(Kind::Policy, "this broker pays nothing out yet")),
         BrokerOp::Keys => (Work::Keys, sender),
         BrokerOp::Notices => (Work::Notices, sender),
     };

@@ -213,7 +213,7 @@ impl Get {
         if let Some(order) = open.into_iter().find(is_paid) {
             return Ok(order);
         }
-        let ask = AskQuote { content: self.content };
+        let ask = AskQuote { content: self.content, first_chunk: 0, chunk_count: None };
         let bytes = supplier.ask(PeerOp::Quote, wire::encode(&ask)).await.map_err(|error| {
             let failure = Failure::from(error);
             Failure::new(failure.code, format!("the supplier {payee}: {}", failure.text))

@@ -159,7 +159,7 @@ impl Desk {
             let Incoming { from, op, ref bytes, .. } = request;
             let bytes = bytes.clone();
             let answer = match op {
-                PeerOp::Quote | PeerOp::Pay => door.ask(from, op, bytes).await,
+                PeerOp::Quote | PeerOp::Pay | PeerOp::Close => door.ask(from, op, bytes).await,
                 PeerOp::Chunk => tokio::task::spawn_blocking(move || shelf.chunk(from, &bytes))
                     .await
                     .unwrap_or_else(|_| Err(Problem::new(Kind::Unavailable, "stopping"))),

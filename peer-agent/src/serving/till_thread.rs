@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use netpay_protocol::ids::{BrokerId, PeerId};
 use netpay_protocol::key_list::BrokerKeys;
-use netpay_protocol::messages::AskQuote;
+use netpay_protocol::messages::{AskQuote, AskReceipt};
 use netpay_protocol::payment::Pay;
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::revocation::RevocationList;
@@ -173,6 +173,7 @@ impl Keeper {
         let result = match op {
             PeerOp::Quote => self.quote(tx, from, bytes),
             PeerOp::Pay => self.pay(tx, from, bytes),
+            PeerOp::Close => self.close(tx, from, bytes),
             PeerOp::Chunk => Err(Problem::new(Kind::NotForMe, "not at the till").into()),
         };
         match result {
@@ -191,8 +192,14 @@ impl Keeper {
             chunk_bytes: CHUNK_BYTES,
         };
         let now_ms = (self.server.now_ms)();
-        let quoted = offering::quote(tx, &offer, from, ask.content, random_16(), now_ms)?;
+        let quoted = offering::quote(tx, &offer, from, &ask, random_16(), now_ms)?;
         Ok(wire::encode(&quoted))
+    }
+
+    fn close(&self, tx: &Tx<'_>, from: PeerId, bytes: &[u8]) -> Result<Vec<u8>, Refused> {
+        let ask: AskReceipt = wire::decode(bytes).map_err(malformed)?;
+        let key = &self.server.identity.signing;
+        Ok(wire::encode(&offering::receipt(tx, key, from, ask.order, (self.server.now_ms)())?))
     }
 
     fn pay(&self, tx: &Tx<'_>, from: PeerId, bytes: &[u8]) -> Result<Vec<u8>, Refused> {

@@ -16,6 +16,7 @@ use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::runs::{self, Run};
 use netpay_protocol::touchstone::Touchstone;
 
+use super::offering::order_of;
 use super::policy::Policy;
 use crate::ports::{Entry, History, InOrder, InOrders, StoreError, Till, TillClaim, TillEcoin};
 
@@ -64,10 +65,7 @@ pub fn accept(
     sender: PeerId,
     pay: &Pay,
 ) -> Result<Paid, Refused> {
-    let order = store
-        .in_order(pay.order)?
-        .filter(|order| order.asker == sender)
-        .ok_or_else(|| Problem::new(Kind::NotFound, "no such order of yours"))?;
+    let order = order_of(store, sender, pay.order)?;
     let (ecoin, from) = pay.payment.grant();
     let held = store.till_ecoin(ecoin)?;
     let claims = store.claims(ecoin)?;

@@ -4,9 +4,9 @@ use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
-use netpay_protocol::messages::Quoted;
+use netpay_protocol::messages::{AskQuote, Quoted};
 use netpay_protocol::problem::{Kind, Problem};
-use netpay_protocol::quote::Quote;
+use netpay_protocol::quote::{self, Quote, Receipt};
 
 use super::accepting::Refused;
 use super::policy::Policy;
@@ -29,24 +29,35 @@ pub struct Offer<'a> {
     pub chunk_bytes: u32,
 }
 
-/// Quotes a price. The quote is kept before it is given: a first payment on it must find it after a restart.
+/// Quotes a price for the chunks asked for. The quote is kept before it is given: a first payment on it must find it
+/// after a restart.
 pub fn quote(
     store: &(impl InOrders + Shares),
     offer: &Offer<'_>,
     asker: PeerId,
-    content: ContentId,
+    ask: &AskQuote,
     nonce: [u8; 16],
     now_ms: u64,
 ) -> Result<Quoted, Refused> {
+    let content = ask.content;
     let share = store
         .share(content)?
         .ok_or_else(|| Problem::new(Kind::NotFound, format!("content {content} is not on offer here")))?;
+    let chunks = quote::chunks(share.size_bytes, offer.chunk_bytes);
+    let rest = chunks.saturating_sub(ask.first_chunk);
+    let chunk_count = ask.chunk_count.unwrap_or(rest);
+    if chunk_count > rest || (chunk_count == 0 && chunks > 0) {
+        let text = format!("the content has {chunks} chunks; at least one of them must be asked for");
+        return Err(Problem::new(Kind::NotFound, text).into());
+    }
     let quote = Quote {
         broker: offer.broker,
         content,
         size_bytes: share.size_bytes,
-        price_units: share.price,
         chunk_bytes: offer.chunk_bytes,
+        first_chunk: ask.first_chunk.min(chunks),
+        chunk_count,
+        price_units: quote::price_of_part(share.price, chunk_count, chunks),
         payee: PeerId::of(&offer.key.public()),
         expires_ms: now_ms.saturating_add(QUOTE_LIFE_MS),
         nonce,
@@ -71,13 +82,11 @@ pub fn quote(
 
 /// Which content a chunk is cut from, if the order pays for it: paid ≥ due for this chunk.
 pub fn may_serve(store: &impl InOrders, asker: PeerId, order: Digest, index: u64) -> Result<ContentId, Refused> {
-    let held = store
-        .in_order(order)?
-        .filter(|held| held.asker == asker)
-        .ok_or_else(|| Problem::new(Kind::NotFound, "no such order of yours"))?;
+    let held = order_of(store, asker, order)?;
     let quote = &held.quote.content;
-    if index >= quote.chunks() {
-        return Err(Problem::new(Kind::NotFound, format!("the content has {} chunks", quote.chunks())).into());
+    if !quote.offers(index) {
+        let text = format!("the order is for {} chunks from chunk {} on", quote.chunk_count, quote.first_chunk);
+        return Err(Problem::new(Kind::NotFound, text).into());
     }
     let due = quote.due_for_chunk(index);
     if held.paid < due {
@@ -88,6 +97,26 @@ pub fn may_serve(store: &impl InOrders, asker: PeerId, order: Digest, index: u64
         .into());
     }
     Ok(quote.content)
+}
+
+/// The payee's word on what was paid towards an order.
+pub fn receipt(
+    store: &impl InOrders,
+    key: &SigningKey,
+    asker: PeerId,
+    order: Digest,
+    now_ms: u64,
+) -> Result<Signed<Receipt>, Refused> {
+    let held = order_of(store, asker, order)?;
+    let Quote { broker, payee, .. } = held.quote.content;
+    let receipt = Receipt { broker, payee, payer: asker, order, paid_units: held.paid, issued_at_ms: now_ms };
+    Ok(Signed::new(receipt, key))
+}
+
+/// An order of this asker's.
+pub(super) fn order_of(store: &impl InOrders, asker: PeerId, order: Digest) -> Result<InOrder, Refused> {
+    let held = store.in_order(order)?.filter(|held| held.asker == asker);
+    held.ok_or_else(|| Problem::new(Kind::NotFound, "no such order of yours").into())
 }
 
 #[cfg(test)]
@@ -116,7 +145,8 @@ mod tests {
         let offer = Offer { key: &bob.me.signing, broker, policy: &policy, chunk_bytes: 131_072 };
         let quoted = bob.store.write(|tx| {
             tx.put_share(&share)?;
-            quote(tx, &offer, asker, content, random_16(), now_ms)
+            let ask = AskQuote { content, first_chunk: 0, chunk_count: None };
+            quote(tx, &offer, asker, &ask, random_16(), now_ms)
         });
         quoted.expect("quoted").quote.content.digest()
     }

@@ -70,7 +70,10 @@ fn action(said: &Said, admin: Signed<Admin>) -> Option<(Action, PeerId)> {
         Said::SettleDebt { debtor, creditor, ecoin } => {
             (Action::SettleDebt { order, debt: DebtKey { debtor, creditor, ecoin } }, debtor)
         }
-        Said::ListAccounts { .. }
+        Said::ListPayouts { .. }
+        | Said::SettlePayout { .. }
+        | Said::FailPayout { .. }
+        | Said::ListAccounts { .. }
         | Said::ShowAccount { .. }
         | Said::ShowEcoin { .. }
         | Said::ListDoubleSpends { .. } => return None,

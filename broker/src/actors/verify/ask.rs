@@ -18,6 +18,9 @@ pub(super) fn serve(desk: &Desk, ask: &Ask, reply: Reply) {
         Err(problem) => reply.problem(problem),
         Ok(signer) => match ask.query.content.question {
             Question::Balance => reply.message(&balance(desk, &ask.query.content, &signer)),
+            Question::Ecoins(_) | Question::Payouts(_) => {
+                reply.problem(Problem::new(Kind::Policy, "this broker does not answer that yet"));
+            }
             Question::Statement(request) => reply.result(statement(desk, &ask.query.content, request)),
         },
     }
