@@ -5,8 +5,8 @@
 
 use rusqlite::Connection;
 
-/// Which form of the tables this program reads and writes.
-const FORM: u32 = 2;
+/// The form that [`TABLES`] makes; every upgrade makes the next one.
+const FIRST_FORM: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE purchases (
@@ -70,22 +70,31 @@ CREATE TABLE shares (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Makes the tables in a new file; refuses a file of another form. Safe against another process doing the same.
+/// What changed since, one form a step. A step is never edited once it was released: a wallet may be at any of them.
+const UPGRADES: &[&str] = &[];
+
+/// Makes the tables in a new file, and brings those of an older form up to date; refuses a file of a form that it does
+/// not know. Safe against another process doing the same.
 pub fn prepare(db: &Connection) -> Result<(), rusqlite::Error> {
-    let form = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get(0));
-    if form(db)? == FORM {
+    let form = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
+    let newest = FIRST_FORM + u32::try_from(UPGRADES.len()).expect("a short list");
+    if form(db)? == newest {
         return Ok(());
     }
     let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
-    match form(&tx)? {
-        0 => {
-            tx.execute_batch(TABLES)?;
-            tx.pragma_update(None, "user_version", FORM)?;
-            tx.commit()
-        }
-        FORM => Ok(()),
-        other => Err(rusqlite::Error::InvalidParameterName(format!(
-            "its tables have form {other}, and this program knows form {FORM}"
-        ))),
+    let held = form(&tx)?;
+    if held == 0 {
+        tx.execute_batch(TABLES)?;
+    } else if !(FIRST_FORM..=newest).contains(&held) {
+        return Err(rusqlite::Error::InvalidParameterName(format!(
+            "its tables have form {held}, and this program knows forms {FIRST_FORM} to {newest}"
+        )));
     }
+    for (step, form) in UPGRADES.iter().zip(FIRST_FORM + 1..) {
+        if held < form {
+            tx.execute_batch(step)?;
+        }
+    }
+    tx.pragma_update(None, "user_version", newest)?;
+    tx.commit()
 }
