@@ -61,6 +61,12 @@ if ! { mkdir -p "$NETPAY_CACHE" && [[ -w $NETPAY_CACHE ]]; } 2>/dev/null; then
 fi
 export NETPAY_CACHE
 
+# Where the Python packages of the tests are: named by what they are and by the Python they were made with.
+netpay_python=$NETPAY_CACHE/python-$(
+  { cat "$netpay_root/tests/second-opinion/requirements.txt" && python3 --version; } 2>/dev/null | cksum | cut -d' ' -f1
+)
+export netpay_python
+
 # rustup's folder is not yet on the PATH of the shell that installed it.
 if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-${HOME-}/.cargo}/bin/cargo ]]; then
   export PATH=${CARGO_HOME:-${HOME-}/.cargo}/bin:$PATH

@@ -65,10 +65,13 @@ need libclang-dev has_libclang
 need ca-certificates has_certificates
 need curl curl --version
 need python3 python3 -c 'import json'
+need python3-venv python3 -c 'import ensurepip, venv'
 need shellcheck shellcheck --version
 if ((${#missing[@]})) && ! apt_install "${missing[@]}"; then
-  # Only the tests want shellcheck, and say so.
-  [[ ${missing[*]} == shellcheck ]] || failed=1
+  # Only the tests want these two, and say so.
+  for package in "${missing[@]}"; do
+    [[ $package == shellcheck || $package == python3-venv ]] || failed=1
+  done
 fi
 
 # keep_nats BINARY: into the cache, if it runs here. Renamed into place, for another setup may be doing the same.
@@ -137,6 +140,18 @@ elif nats_from_debian || { say "nats-server: that gave none that runs here" && n
 else
   say "nats-server: none of version $netpay_nats_min or newer; get one from https://nats.io/download and put it on the PATH"
   failed=1
+fi
+
+# The second opinion's Python packages, in a folder that is named by what is in it; made beside it and renamed when whole.
+if [[ -x $netpay_python/bin/python ]]; then
+  say "python packages of the tests: good"
+elif say "python packages of the tests: fetching them from PyPI" && python3 -m venv "$work/venv" &&
+  "$work/venv/bin/python" -m pip -q --disable-pip-version-check install -r tests/second-opinion/requirements.txt >&2; then
+  # Another setup may have been quicker.
+  mv -T "$work/venv" "$netpay_python" 2>/dev/null || [[ -x $netpay_python/bin/python ]]
+  say "python packages of the tests: now in $netpay_python"
+else
+  say "python packages of the tests: could not be fetched; the suite second-opinion will fail without them"
 fi
 
 rust_min=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
