@@ -23,6 +23,13 @@ pub struct RequestPayout {
     pub destination: String,
 }
 
+impl RequestPayout {
+    /// Its name.
+    pub fn key(&self) -> PayoutKey {
+        PayoutKey { peer: self.peer, request: self.request }
+    }
+}
+
 impl Layout for RequestPayout {
     const WHAT: &'static str = "payout";
 

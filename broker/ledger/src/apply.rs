@@ -2,12 +2,16 @@
 
 use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::ids::PeerId;
+use netpay_protocol::payout::{PayoutKey, PayoutState};
 use netpay_protocol::runs;
 
 use crate::command::DebtKey;
 use crate::event::{Account, DoubleSpend, Event, RedeemedClaim, SettledClaim};
 use crate::record::Record;
-use crate::rows::{AccountRow, ConflictRow, DebtRow, EcoinRow, Opened, ReferenceRow, RequestRow, RunRow, SuspendedRow};
+use crate::rows::{
+    AccountRow, ConflictRow, DebtRow, EcoinRow, Opened, OwnedRow, PayoutRow, ReferenceRow, RequestRow, RunRow,
+    SuspendedRow,
+};
 use crate::working_set::WorkingSet;
 
 /// Where and when an event happened.
@@ -57,6 +61,7 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
                     position: place.position,
                 };
                 ws.ecoins.put(touchstone.content.ecoin, row);
+                ws.owned.put((touchstone.content.payer, touchstone.content.ecoin), OwnedRow {});
                 ws.totals.ecoins_issued += 1;
             }
             let last = touchstones.iter().map(|t| t.content.redeem_until_ms).max().unwrap_or(0);
@@ -88,12 +93,38 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
             account(ws, debt.debtor, |row| row.debt = row.debt.saturating_sub(*amount));
             ws.totals.debts = ws.totals.debts.saturating_sub(*amount);
         }
-        Event::EcoinExpired { ecoin, .. } => {
+        Event::EcoinExpired { ecoin, payer, .. } => {
+            ws.owned.delete((*payer, *ecoin));
             let row = ws.ecoins.get(ecoin).cloned();
             if let Some(row) = row {
                 ws.ecoins.put(*ecoin, EcoinRow { expired_at_ms: Some(place.at_ms), ..row });
             }
         }
+        Event::PayoutRequested { order } => {
+            let payout = &order.content;
+            let row = PayoutRow {
+                amount: payout.amount_units,
+                destination: payout.destination.clone(),
+                requested_at_ms: place.at_ms,
+                state: PayoutState::Requested,
+                position: place.position,
+            };
+            ws.payouts.put(payout.key(), row);
+            ws.totals.payouts = Some(add(ws.totals.payouts_open(), payout.amount_units));
+        }
+        Event::PayoutSettled { payout, reference, .. } => {
+            end_payout(ws, *payout, PayoutState::Settled { reference: reference.clone(), at_ms: place.at_ms });
+        }
+        Event::PayoutFailed { payout, reason, .. } => {
+            end_payout(ws, *payout, PayoutState::Failed { reason: reason.clone(), at_ms: place.at_ms });
+        }
+    }
+}
+
+fn end_payout(ws: &mut WorkingSet, payout: PayoutKey, state: PayoutState) {
+    if let Some(row) = ws.payouts.get(&payout).cloned() {
+        ws.totals.payouts = Some(ws.totals.payouts_open().saturating_sub(row.amount));
+        ws.payouts.put(payout, PayoutRow { state, ..row });
     }
 }
 
@@ -146,5 +177,5 @@ fn post(ws: &mut WorkingSet, to: Account, amount: i64) {
 }
 
 fn add(a: Units, b: Units) -> Units {
-    a.checked_add(b).expect("debts are bounded by what was ever sold, times 16")
+    a.checked_add(b).expect("open debts and open payouts are each below 2^62")
 }

@@ -6,6 +6,7 @@ use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{BrokerId, Digest, EcoinId, PeerId, RequestId};
 use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::Signed;
+use netpay_protocol::payout::{PayoutKey, RequestPayout};
 use netpay_protocol::register::{Refused, Register};
 use netpay_protocol::touchstone::Touchstone;
 
@@ -102,6 +103,33 @@ pub enum Action {
         order: Box<Signed<Admin>>,
         /// Which.
         debt: DebtKey,
+    },
+    /// Take money off a balance, for the operator to pay outside.
+    RequestPayout {
+        /// The peer's account, if this opens it.
+        opening: Option<OpenAccount>,
+        /// What the peer signed.
+        order: Box<Signed<RequestPayout>>,
+        /// The key that it was verified with.
+        signed_by: PublicKey,
+    },
+    /// A payout was paid outside.
+    SettlePayout {
+        /// The operator's order.
+        order: Box<Signed<Admin>>,
+        /// Which.
+        payout: PayoutKey,
+        /// The payment's name outside.
+        reference: String,
+    },
+    /// A payout cannot be paid: give the money back.
+    FailPayout {
+        /// The operator's order.
+        order: Box<Signed<Admin>>,
+        /// Which.
+        payout: PayoutKey,
+        /// Why.
+        reason: String,
     },
 }
 

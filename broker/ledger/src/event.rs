@@ -9,6 +9,7 @@ use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::index::Grant;
 use netpay_protocol::layout::Signed;
+use netpay_protocol::payout::{PayoutKey, RequestPayout};
 use netpay_protocol::redemption::{Line, Verdict};
 use netpay_protocol::register::Register;
 use netpay_protocol::runs::{self, Run};
@@ -124,6 +125,42 @@ pub enum Event {
         #[n(3)]
         refund: Units,
     },
+    /// Money left a balance, to be paid outside.
+    #[n(10)]
+    PayoutRequested {
+        /// On whose word.
+        #[n(0)]
+        order: Box<Signed<RequestPayout>>,
+    },
+    /// It was paid outside. Final.
+    #[n(11)]
+    PayoutSettled {
+        /// Which.
+        #[n(0)]
+        payout: PayoutKey,
+        /// The payment's name outside.
+        #[n(1)]
+        reference: String,
+        /// On whose word.
+        #[n(2)]
+        order: Box<Signed<Admin>>,
+    },
+    /// It could not be paid: the money went back. Final.
+    #[n(12)]
+    PayoutFailed {
+        /// Which.
+        #[n(0)]
+        payout: PayoutKey,
+        /// What it had taken off the balance.
+        #[n(1)]
+        amount: Units,
+        /// Why.
+        #[n(2)]
+        reason: String,
+        /// On whose word.
+        #[n(3)]
+        order: Box<Signed<Admin>>,
+    },
 }
 
 /// Why an account is suspended.
@@ -222,7 +259,7 @@ pub enum Account {
     Peer(PeerId),
     /// Sold, not yet redeemed or refunded.
     Escrow,
-    /// The world: deposits come from it.
+    /// The world: deposits come from it, payouts go to it.
     Outside,
 }
 
@@ -238,7 +275,8 @@ impl Event {
             Self::AccountOpened { .. }
             | Self::DoubleSpendDetected(_)
             | Self::AccountSuspended { .. }
-            | Self::AccountReinstated { .. } => vec![],
+            | Self::AccountReinstated { .. }
+            | Self::PayoutSettled { .. } => vec![],
             Self::FundsCredited { peer, amount, .. } => moved(Account::Outside, Account::Peer(*peer), *amount),
             Self::EcoinsIssued { order, .. } => {
                 moved(Account::Peer(order.content.payer), Account::Escrow, order.content.worth())
@@ -251,6 +289,10 @@ impl Event {
                 moved(Account::Peer(debt.debtor), Account::Peer(debt.creditor), *amount)
             }
             Self::EcoinExpired { payer, refund, .. } => moved(Account::Escrow, Account::Peer(*payer), *refund),
+            Self::PayoutRequested { order } => {
+                moved(Account::Peer(order.content.peer), Account::Outside, order.content.amount_units)
+            }
+            Self::PayoutFailed { payout, amount, .. } => moved(Account::Outside, Account::Peer(payout.peer), *amount),
         }
     }
 }

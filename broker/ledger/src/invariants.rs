@@ -33,6 +33,9 @@ pub fn broken_by(ws: &WorkingSet, events: &[Event]) -> Option<&'static str> {
     if !debts_are_what_was_lost(events) {
         return Some("debts (a debt is what the payee lost)");
     }
+    if !payouts_end_once(ws, events) {
+        return Some("payouts (each ends once, and gives back what it took)");
+    }
     let below_zero = postings.iter().any(|(account, change)| match account {
         Account::Peer(peer) => {
             let balance = ws.accounts.get(peer).map_or(Units::ZERO, |row| row.balance);
@@ -47,6 +50,15 @@ pub fn broken_by(ws: &WorkingSet, events: &[Event]) -> Option<&'static str> {
 fn debts_are_what_was_lost(events: &[Event]) -> bool {
     events.iter().all(|event| match event {
         Event::DoubleSpendDetected(found) => found.debt == found.conflicting.worth(found.touchstone.content.unit_value),
+        _ => true,
+    })
+}
+
+fn payouts_end_once(ws: &WorkingSet, events: &[Event]) -> bool {
+    events.iter().all(|event| match event {
+        Event::PayoutRequested { order } => ws.payouts.get(&order.content.key()).is_none(),
+        Event::PayoutSettled { payout, .. } => ws.open_payout(payout).is_some(),
+        Event::PayoutFailed { payout, amount, .. } => ws.open_payout(payout).is_some_and(|row| row.amount == *amount),
         _ => true,
     })
 }

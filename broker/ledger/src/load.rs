@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use netpay_protocol::admin::DoubleSpendKey;
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::{EcoinId, PeerId};
+use netpay_protocol::payout::PayoutKey;
 use netpay_protocol::runs::Run;
 
 use crate::command::{Action, Command, DebtKey, Request};
@@ -84,6 +85,7 @@ struct Needs {
     runs: Vec<(EcoinId, Run)>,
     debts: BTreeSet<DebtKey>,
     references: BTreeSet<String>,
+    payouts: BTreeSet<PayoutKey>,
     /// Whose claims may conflict with whom: loads the other's grants, the e-coin's conflicts, and its payer.
     claims_of: Vec<(EcoinId, Run, PeerId)>,
 }
@@ -138,6 +140,8 @@ impl Needs {
                 self.accounts.insert(*peer);
             }
             Action::SettleDebt { debt, .. } => self.debt(debt),
+            Action::RequestPayout { order, .. } => self.payout(&order.content.key()),
+            Action::SettlePayout { payout, .. } | Action::FailPayout { payout, .. } => self.payout(payout),
         }
     }
 
@@ -175,7 +179,14 @@ impl Needs {
                 self.ecoins.insert(*ecoin);
                 self.accounts.insert(*payer);
             }
+            Event::PayoutRequested { order } => self.payout(&order.content.key()),
+            Event::PayoutSettled { payout, .. } | Event::PayoutFailed { payout, .. } => self.payout(payout),
         }
+    }
+
+    fn payout(&mut self, payout: &PayoutKey) {
+        self.accounts.insert(payout.peer);
+        self.payouts.insert(*payout);
     }
 
     fn debt(&mut self, debt: &DebtKey) {
@@ -195,6 +206,9 @@ impl Needs {
         }
         for reference in &self.references {
             ws.references.load(reference.clone(), row(rows, reference)?);
+        }
+        for payout in &self.payouts {
+            ws.payouts.load(*payout, row(rows, payout)?);
         }
         // Second round: what those rows name.
         let mut last = None;

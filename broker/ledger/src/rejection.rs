@@ -2,7 +2,8 @@
 
 use netpay_protocol::amounts::Units;
 
-/// In order of precedence: a command that deserves several gets the first. Numbers never change.
+/// In order of precedence: a command that deserves several gets the first. Numbers never change. (One command's own
+/// reasons never meet another's: what came to be later stands last.)
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// 1: the id belongs to another request of the same signer.
@@ -80,4 +81,31 @@ pub enum Rejection {
     /// 18: the events would break an invariant: a defect of this program, and nothing is written.
     #[error("refused because ledger invariant {0} would break; this is a defect, please report it")]
     InvariantWouldBreak(&'static str),
+    /// 19: no such payout.
+    #[error("no such payout was requested")]
+    PayoutUnknown,
+    /// 20: paid, and final.
+    #[error("payout was settled at {at_ms} ms with reference {reference:?}; that is final")]
+    PayoutWasSettled {
+        /// The payment's name outside.
+        reference: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// 21: given back, and final.
+    #[error("payout failed at {at_ms} ms ({reason:?}) and its money was given back; that is final")]
+    PayoutHasFailed {
+        /// Why.
+        reason: String,
+        /// When.
+        at_ms: u64,
+    },
+    /// 22: more than there is.
+    #[error("payout of {amount} units is more than the balance of {balance}")]
+    PayoutAboveBalance {
+        /// What was asked for.
+        amount: Units,
+        /// What is there.
+        balance: Units,
+    },
 }

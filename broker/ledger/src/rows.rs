@@ -11,12 +11,15 @@
 //! | `references` | the reference's bytes | [`ReferenceRow`] |
 //! | `suspended` | PeerId | [`SuspendedRow`] |
 //! | `meta` | `totals` | [`Totals`] |
+//! | `ecoins_by_payer` | payer ‖ IDe | [`OwnedRow`]; while the e-coin is not refunded |
+//! | `payouts` | peer ‖ request id | [`PayoutRow`] |
 //!
 //! Key bytes never change meaning. Rows are CBOR.
 
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::ids::{Digest, EcoinId, PeerId, RequestId};
 use netpay_protocol::layout::Signed;
+use netpay_protocol::payout::{PayoutKey, PayoutState};
 use netpay_protocol::redemption::Head;
 use netpay_protocol::register::Register;
 use netpay_protocol::touchstone::Touchstone;
@@ -44,11 +47,15 @@ pub enum Table {
     Suspended,
     /// See the module.
     Meta,
+    /// See the module.
+    EcoinsByPayer,
+    /// See the module.
+    Payouts,
 }
 
 impl Table {
     /// Every table, in the order in which the state digest takes them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Accounts,
         Self::Ecoins,
         Self::Runs,
@@ -58,6 +65,8 @@ impl Table {
         Self::References,
         Self::Suspended,
         Self::Meta,
+        Self::EcoinsByPayer,
+        Self::Payouts,
     ];
 
     /// Its name on disk.
@@ -72,6 +81,8 @@ impl Table {
             Self::References => "references",
             Self::Suspended => "suspended",
             Self::Meta => "meta",
+            Self::EcoinsByPayer => "ecoins_by_payer",
+            Self::Payouts => "payouts",
         }
     }
 }
@@ -107,6 +118,8 @@ row!(RequestRow, Requests, (PeerId, RequestId), |key| [key.0.0, key.1.0].concat(
 row!(ReferenceRow, References, String, |reference| reference.as_bytes().to_vec());
 row!(SuspendedRow, Suspended, PeerId, |peer| peer.0.to_vec());
 row!(Totals, Meta, (), |_key| b"totals".to_vec());
+row!(OwnedRow, EcoinsByPayer, (PeerId, EcoinId), |key| [key.0.0, key.1.0].concat());
+row!(PayoutRow, Payouts, PayoutKey, |key| [key.peer.0, key.request.0].concat());
 
 /// One peer.
 #[derive(Clone, PartialEq, Eq, Debug, Default, minicbor::Encode, minicbor::Decode)]
@@ -231,6 +244,33 @@ pub struct SuspendedRow {
     pub since_ms: u64,
 }
 
+/// An e-coin of this payer that was not refunded, so that it is found without a scan of all e-coins. Says nothing but:
+/// there it is.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct OwnedRow {}
+
+/// One payout.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct PayoutRow {
+    /// How much.
+    #[n(0)]
+    pub amount: Units,
+    /// Where to, as the peer wrote it.
+    #[n(1)]
+    pub destination: String,
+    /// When it was debited.
+    #[n(2)]
+    pub requested_at_ms: u64,
+    /// How it stands.
+    #[n(3)]
+    pub state: PayoutState,
+    /// The record that debited it.
+    #[n(4)]
+    pub position: u64,
+}
+
 /// Sums over everything, and the log's head.
 #[derive(Clone, PartialEq, Eq, Debug, Default, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
@@ -265,4 +305,14 @@ pub struct Totals {
     /// Open debts.
     #[n(9)]
     pub debts: Units,
+    /// Σ payouts neither settled nor failed; nothing before the first one, so that an older ledger's row stays as it is.
+    #[n(10)]
+    pub payouts: Option<Units>,
+}
+
+impl Totals {
+    /// What was taken off balances and is not paid out yet. All of it may come back.
+    pub fn payouts_open(&self) -> Units {
+        self.payouts.unwrap_or(Units::ZERO)
+    }
 }

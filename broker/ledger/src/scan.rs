@@ -4,8 +4,9 @@
 
 use netpay_protocol::amounts::WordCount;
 use netpay_protocol::ids::Digest;
+use netpay_protocol::payout::PayoutState;
 
-use crate::rows::{AccountRow, EcoinRow, RunRow, Table, Totals};
+use crate::rows::{AccountRow, EcoinRow, PayoutRow, RunRow, Table, Totals};
 
 /// Takes the rows of all tables, in the order of [`Table::ALL`] and of their keys.
 #[derive(Default)]
@@ -16,6 +17,9 @@ pub struct Scan {
     paid_by_ecoins: u64,
     paid_by_runs: u64,
     debts_of_accounts: i128,
+    ecoins_live: u64,
+    ecoins_owned: u64,
+    payouts_open: i128,
     last_run: Option<(Vec<u8>, u32)>,
     totals: Totals,
     broken: Vec<String>,
@@ -40,7 +44,7 @@ impl Scan {
     /// Takes one row.
     pub fn row(&mut self, table: Table, key: &[u8], value: &[u8]) {
         let number = Table::ALL.iter().position(|t| *t == table).and_then(|i| u8::try_from(i).ok());
-        self.digest.update(&[number.expect("there are nine tables")]);
+        self.digest.update(&[number.expect("there are far fewer than 256 tables")]);
         for bytes in [key, value] {
             let len = u32::try_from(bytes.len()).expect("rows are far below 4 GiB");
             self.digest.update(&len.to_be_bytes()).update(bytes);
@@ -60,6 +64,7 @@ impl Scan {
             Table::Ecoins => {
                 let row: EcoinRow = minicbor::decode(value).ok()?;
                 let t = &row.touchstone.content;
+                self.ecoins_live += u64::from(row.expired_at_ms.is_none());
                 self.paid_by_ecoins += u64::from(row.paid.0);
                 match WordCount(t.n.0).minus(row.paid) {
                     None => self.broken.push(format!("L4: more words of e-coin {} are paid than it has", t.ecoin)),
@@ -81,6 +86,13 @@ impl Scan {
                 self.last_run = Some((ecoin.to_vec(), row.through.0));
             }
             Table::Meta => self.totals = minicbor::decode(value).ok()?,
+            Table::EcoinsByPayer => self.ecoins_owned += 1,
+            Table::Payouts => {
+                let row: PayoutRow = minicbor::decode(value).ok()?;
+                if row.state == PayoutState::Requested {
+                    self.payouts_open += i128::from(row.amount.0);
+                }
+            }
             _ => {}
         }
         Some(())
@@ -97,6 +109,11 @@ impl Scan {
             (escrow_gap != 0, "L2: escrow is not what the live e-coins are worth"),
             (self.paid_by_ecoins != self.paid_by_runs, "L3: e-coins and runs disagree on how many words are paid"),
             (self.peers != i128::from(totals.peers.0), "totals: balances sum to something else"),
+            (
+                self.ecoins_live != self.ecoins_owned,
+                "ecoins_by_payer: not every e-coin that lives is found by its payer",
+            ),
+            (self.payouts_open != i128::from(totals.payouts_open().0), "totals: open payouts sum to something else"),
             (self.debts_of_accounts != i128::from(totals.debts.0), "totals: debts sum to something else"),
         ] {
             if wrong {

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::index::Grant;
+use netpay_protocol::payout::{PayoutKey, PayoutState};
 use netpay_protocol::runs::Run;
 use netpay_protocol::wire;
 
 use crate::command::DebtKey;
 use crate::rows::{
-    AccountRow, ConflictRow, DebtRow, EcoinRow, ReferenceRow, RequestRow, Row, RunRow, SuspendedRow, Table, Totals,
+    AccountRow, ConflictRow, DebtRow, EcoinRow, OwnedRow, PayoutRow, ReferenceRow, RequestRow, Row, RunRow,
+    SuspendedRow, Table, Totals,
 };
 
 /// One table's loaded rows.
@@ -103,6 +105,10 @@ pub struct WorkingSet {
     pub references: Loaded<ReferenceRow>,
     /// Suspended peers.
     pub suspended: Loaded<SuspendedRow>,
+    /// Who holds which e-coins; only written here, never asked.
+    pub owned: Loaded<OwnedRow>,
+    /// Payouts.
+    pub payouts: Loaded<PayoutRow>,
     /// Totals and head.
     pub totals: Totals,
     /// Grants of runs that a claim may conflict with, by e-coin and first word.
@@ -141,6 +147,11 @@ impl WorkingSet {
         self.debts.get(key)
     }
 
+    /// A payout that is neither settled nor failed.
+    pub fn open_payout(&self, key: &PayoutKey) -> Option<&PayoutRow> {
+        self.payouts.get(key).filter(|row| row.state == PayoutState::Requested)
+    }
+
     /// Every row that changed, and the totals.
     pub fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -152,6 +163,8 @@ impl WorkingSet {
         self.requests.changes(&mut changes);
         self.references.changes(&mut changes);
         self.suspended.changes(&mut changes);
+        self.owned.changes(&mut changes);
+        self.payouts.changes(&mut changes);
         changes.push(Change { table: Table::Meta, key: Totals::key(&()), value: Some(wire::encode(&self.totals)) });
         changes
     }

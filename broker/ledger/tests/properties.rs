@@ -1,12 +1,16 @@
-//! Properties over many claims: order, duplication, splitting and re-batching change nothing that is paid.
+//! Properties over many claims: order, duplication, splitting and re-batching change nothing that is paid. And over many
+//! payouts: whatever is asked, repeated or ordered, what came in is there, on its way, or out.
 
 mod world;
 
 use std::collections::BTreeSet;
 
+use netpay_ledger::memory::Outcome;
+use netpay_ledger::{Command, Rejection};
+use netpay_protocol::payout::PayoutKey;
 use netpay_protocol::redemption::Claim;
 use proptest::prelude::*;
-use world::World;
+use world::{World, peer};
 
 const N: u32 = 24;
 const PAYEES: [&str; 3] = ["bob", "carol", "dave"];
@@ -52,6 +56,92 @@ fn redeem_all(world: &mut World, asked: Vec<(usize, Claim)>) -> u32 {
         }
     }
     credited
+}
+
+/// What may be asked about payouts, by the honest and by others.
+#[derive(Clone, Debug)]
+enum Step {
+    Deposit(u64),
+    /// Perhaps nothing, perhaps more than there is.
+    Request(u64),
+    /// Of one requested so far, whatever has become of it.
+    Settle(prop::sample::Index),
+    Fail(prop::sample::Index),
+    /// Of one that nobody requested.
+    SettleNothing,
+    /// Bytes that came before.
+    Again(prop::sample::Index),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => (1..50_u64).prop_map(Step::Deposit),
+        3 => (0..60_u64).prop_map(Step::Request),
+        2 => any::<prop::sample::Index>().prop_map(Step::Settle),
+        2 => any::<prop::sample::Index>().prop_map(Step::Fail),
+        1 => Just(Step::SettleNothing),
+        2 => any::<prop::sample::Index>().prop_map(Step::Again),
+    ];
+    prop::collection::vec(step, 1..24)
+}
+
+/// What payouts ought to come to, worked out by another who only adds and subtracts.
+#[derive(Default)]
+struct Expected {
+    deposited: u64,
+    balance: u64,
+    out: u64,
+    /// The amount, while it is open.
+    payouts: Vec<(PayoutKey, Option<u64>)>,
+}
+
+impl Expected {
+    fn open(&self) -> u64 {
+        self.payouts.iter().filter_map(|(_, amount)| *amount).sum()
+    }
+
+    /// One of the payouts so far, and its amount if this ends it.
+    fn take(&mut self, which: &prop::sample::Index) -> Option<(PayoutKey, Option<u64>)> {
+        let at = which.index(self.payouts.len().max(1));
+        self.payouts.get_mut(at).map(|(key, amount)| (*key, amount.take()))
+    }
+
+    /// The command of a step, unless there is nothing that it could be about; and whether it is to be recorded.
+    fn step(&mut self, world: &mut World, sent: &[Command], step: &Step) -> Option<(Command, Result<bool, ()>)> {
+        match step {
+            Step::Deposit(amount) => {
+                self.deposited += amount;
+                self.balance += amount;
+                world.credit("alice", *amount);
+                None
+            }
+            Step::Request(amount) => {
+                let command = world.payout("alice", *amount);
+                if *amount == 0 || *amount > self.balance {
+                    return Some((command, Err(())));
+                }
+                self.balance -= amount;
+                let key = PayoutKey { peer: peer("alice"), request: command.request.id };
+                self.payouts.push((key, Some(*amount)));
+                Some((command, Ok(true)))
+            }
+            Step::Settle(which) => {
+                let (key, taken) = self.take(which)?;
+                self.out += taken.unwrap_or(0);
+                Some((world.settle(key, "bank"), taken.map(|_| true).ok_or(())))
+            }
+            Step::Fail(which) => {
+                let (key, taken) = self.take(which)?;
+                self.balance += taken.unwrap_or(0);
+                Some((world.fail(key, "no bank"), taken.map(|_| true).ok_or(())))
+            }
+            Step::SettleNothing => {
+                let nothing = PayoutKey { peer: peer("bob"), request: world.fresh() };
+                Some((world.settle(nothing, "bank"), Err(())))
+            }
+            Step::Again(which) => Some((sent.get(which.index(sent.len().max(1)))?.clone(), Ok(false))),
+        }
+    }
 }
 
 proptest! {
@@ -104,5 +194,27 @@ proptest! {
         prop_assert_eq!(usize::try_from(credited).expect("few"), granted.len());
         let paid: u64 = PAYEES.iter().map(|name| world.balance(name)).sum();
         prop_assert_eq!(paid, u64::from(credited));
+    }
+
+    /// Each command is recorded, repeated or rejected as another reckons it, and no unit is lost or made.
+    #[test]
+    fn what_came_in_is_on_the_account_on_its_way_or_out(steps in steps()) {
+        let (mut world, mut expected, mut sent) = (World::new(), Expected::default(), Vec::new());
+        for step in &steps {
+            let Some((command, result)) = expected.step(&mut world, &sent, step) else { continue };
+            match (world.execute(command.clone()), result) {
+                (Ok(Outcome::Recorded(_)), Ok(true)) => sent.push(command),
+                (Ok(Outcome::Repeated(_)), Ok(false)) => {}
+                (Err(rejection), Err(())) => {
+                    let defect = matches!(rejection, Rejection::InvariantWouldBreak(_) | Rejection::RequestIdReused);
+                    prop_assert!(!defect, "{rejection}");
+                }
+                (outcome, expected) => prop_assert!(false, "{outcome:?} where {expected:?} was expected"),
+            }
+            let totals = world.ledger.scan().totals;
+            prop_assert_eq!(world.balance("alice"), expected.balance);
+            prop_assert_eq!(totals.payouts_open().0, expected.open());
+            prop_assert_eq!(totals.outside.unsigned_abs() + expected.open() + expected.out, expected.deposited);
+        }
     }
 }

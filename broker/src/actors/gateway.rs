@@ -98,7 +98,11 @@ fn peer_work(sender: PeerId, op: BrokerOp, payload: &[u8]) -> Result<Work, Probl
             let signer = ask.query.content.peer;
             (Work::Ask(Box::new(ask)), signer)
         }
-        BrokerOp::Payout => return Err(Problem::new(Kind::Policy, "this broker pays nothing out yet")),
+        BrokerOp::Payout => {
+            let withdrawal: netpay_protocol::messages::Withdrawal = wire::decode(payload)?;
+            let signer = withdrawal.payout.content.peer;
+            (Work::Payout(Box::new(withdrawal)), signer)
+        }
         BrokerOp::Keys => (Work::Keys, sender),
         BrokerOp::Notices => (Work::Notices, sender),
     };

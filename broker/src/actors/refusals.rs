@@ -26,16 +26,18 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         Rejection::RequestExpired { .. } => Kind::RequestExpired,
         Rejection::ValidityTooLong | Rejection::AmountOutOfRange | Rejection::PriceAboveLimit { .. } => Kind::Policy,
         Rejection::StaleFacts => Kind::Unavailable,
-        Rejection::AccountUnknown | Rejection::DebtUnknown => Kind::NotFound,
+        Rejection::AccountUnknown | Rejection::DebtUnknown | Rejection::PayoutUnknown => Kind::NotFound,
         Rejection::NotTheAccountsKey => Kind::BadSignature,
         Rejection::Suspended => Kind::Suspended,
         Rejection::InDebt { .. } => Kind::InDebt,
-        Rejection::InsufficientFunds { .. } => Kind::InsufficientFunds,
+        Rejection::InsufficientFunds { .. } | Rejection::PayoutAboveBalance { .. } => Kind::InsufficientFunds,
         Rejection::AlreadySuspended
         | Rejection::NotSuspended
         | Rejection::ReferenceReused
         | Rejection::SettlementTooEarly { .. }
-        | Rejection::NothingToPay => Kind::Conflict,
+        | Rejection::NothingToPay
+        | Rejection::PayoutWasSettled { .. }
+        | Rejection::PayoutHasFailed { .. } => Kind::Conflict,
         Rejection::InvariantWouldBreak(invariant) => {
             tracing::error!("a command was refused because it would break {invariant}");
             Kind::Unavailable

@@ -2,17 +2,34 @@
 
 use netpay_ledger::command::DebtKey;
 use netpay_ledger::load;
-use netpay_ledger::rows::{AccountRow, ConflictRow, DebtRow, EcoinRow, Row, RunRow, Table, Totals};
+use netpay_ledger::rows::{
+    AccountRow, ConflictRow, DebtRow, EcoinRow, OwnedRow, PayoutRow, Row, RunRow, Table, Totals,
+};
 use netpay_protocol::admin::{AccountView, DoubleSpendKey, DoubleSpendView, EcoinView, Page, PaidRun};
 use netpay_protocol::amounts::{PaywordIndex, Units};
-use netpay_protocol::ids::{EcoinId, PeerId};
+use netpay_protocol::ids::{EcoinId, PeerId, RequestId};
+use netpay_protocol::limits::{MAX_MESSAGE_BYTES, MAX_REASON_BYTES};
+use netpay_protocol::payout::{PayoutKey, PayoutView};
+use netpay_protocol::query::OwnEcoin;
 use netpay_protocol::runs::Run;
+use netpay_protocol::wire;
 
 use crate::ports::State;
 use crate::ports::state::StateError;
 
 /// Items of one page.
 const PAGE: usize = 500;
+/// Bytes of one page's items: a message, less what lies around them (signature, digests, lengths).
+const PAGE_BYTES: usize = MAX_MESSAGE_BYTES - 1_024;
+/// More than one paid run takes in an answer.
+const PAID_RUN_BYTES: usize = 40;
+
+const _: () = {
+    // A page has room for any one e-coin: each word paid by itself, and its touchstone.
+    assert!(4_096 * PAID_RUN_BYTES + 1_024 < PAGE_BYTES);
+    // Any payouts fit a page, with destinations of 256 bytes.
+    assert!(PAGE * (256 + MAX_REASON_BYTES + 128) < PAGE_BYTES);
+};
 
 /// An account as its holder and the operator see it.
 pub fn account_view(peer: PeerId, row: &AccountRow, totals: &Totals) -> AccountView {
@@ -39,16 +56,30 @@ fn id(bytes: &[u8]) -> Option<[u8; 16]> {
     bytes.try_into().ok()
 }
 
-/// One page of a table, from after `after` on.
+/// One page of a whole table, from after `after` on.
 fn page<T>(
     state: &dyn State,
     table: Table,
     after: Option<Vec<u8>>,
     item: impl Fn(&[u8], &[u8]) -> Result<T, StateError>,
 ) -> Result<Page<T>, StateError> {
-    // No key is longer than 48 bytes, so this is after every key that begins with `after` itself.
-    let from = after.map_or_else(Vec::new, |key| [key, vec![0]].concat());
-    let mut rows = state.range(table, &from, &[0xff; 64], PAGE + 1)?;
+    // No key is longer than 48 bytes: this is after every one.
+    page_between(state, table, &after.map_or_else(Vec::new, just_after), &[0xff; 64], item)
+}
+
+/// The first key after this one.
+fn just_after(key: Vec<u8>) -> Vec<u8> {
+    [key, vec![0]].concat()
+}
+
+fn page_between<T>(
+    state: &dyn State,
+    table: Table,
+    from: &[u8],
+    to: &[u8],
+    item: impl Fn(&[u8], &[u8]) -> Result<T, StateError>,
+) -> Result<Page<T>, StateError> {
+    let mut rows = state.range(table, from, to, PAGE + 1)?;
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
     let items = rows.iter().map(|(key, value)| item(key, value)).collect::<Result<_, _>>()?;
@@ -75,13 +106,6 @@ pub fn ecoin(state: &dyn State, ecoin: EcoinId) -> Result<Option<EcoinView>, Sta
     let Some(row) = load::row::<EcoinRow, _>(&state, &ecoin)? else {
         return Ok(None);
     };
-    let (from, to) = (RunRow::key(&(ecoin, PaywordIndex(0))), RunRow::key(&(ecoin, PaywordIndex(u32::MAX))));
-    let runs = state.range(Table::Runs, &from, &to, usize::MAX)?.into_iter().map(|(key, value)| {
-        let run: RunRow = decode(&value)?;
-        let first = key.last_chunk().copied().map(u32::from_be_bytes).ok_or_else(|| damaged(Table::Runs))?;
-        let words = Run { from: PaywordIndex(first), through: run.through };
-        Ok(PaidRun { run: words, payee: run.payee, position: run.position })
-    });
     let t = &row.touchstone.content;
     Ok(Some(EcoinView {
         ecoin,
@@ -95,8 +119,87 @@ pub fn ecoin(state: &dyn State, ecoin: EcoinId) -> Result<Option<EcoinView>, Sta
         paid: row.paid,
         expired_at_ms: row.expired_at_ms,
         position: row.position,
-        runs: runs.collect::<Result<_, StateError>>()?,
+        runs: paid_runs(state, ecoin)?,
     }))
+}
+
+/// What was paid of an e-coin, in order of the words.
+fn paid_runs(state: &dyn State, ecoin: EcoinId) -> Result<Vec<PaidRun>, StateError> {
+    let (from, to) = (RunRow::key(&(ecoin, PaywordIndex(0))), RunRow::key(&(ecoin, PaywordIndex(u32::MAX))));
+    let runs = state.range(Table::Runs, &from, &to, usize::MAX)?.into_iter().map(|(key, value)| {
+        let run: RunRow = decode(&value)?;
+        let first = key.last_chunk().copied().map(u32::from_be_bytes).ok_or_else(|| damaged(Table::Runs))?;
+        let words = Run { from: PaywordIndex(first), through: run.through };
+        Ok(PaidRun { run: words, payee: run.payee, position: run.position })
+    });
+    runs.collect()
+}
+
+/// A payer's e-coins that were not refunded, in order of id, from after this one on (zeros: from the first). As many as
+/// an answer holds, and at least one. All of one moment: e-coins, and what was paid of them.
+pub fn own_ecoins(state: &dyn State, payer: PeerId, after: EcoinId) -> Result<Page<OwnEcoin>, StateError> {
+    let moment = state.at_one_moment();
+    let state = &*moment;
+    let from = from_after(after.0, OwnedRow::key(&(payer, after)));
+    let to = OwnedRow::key(&(payer, EcoinId([0xff; 16])));
+    let mut page = Page { items: Vec::new(), more: false };
+    let mut bytes = 0;
+    for (key, _) in state.range(Table::EcoinsByPayer, &from, &to, PAGE + 1)? {
+        let damaged = || damaged(Table::EcoinsByPayer);
+        let ecoin = EcoinId(*key.last_chunk().ok_or_else(damaged)?);
+        let row: EcoinRow = load::row(&state, &ecoin)?.ok_or_else(damaged)?;
+        let own = OwnEcoin { touchstone: row.touchstone, paid: paid_runs(state, ecoin)? };
+        bytes += wire::encode(&own).len();
+        page.more = page.items.len() >= PAGE || (bytes > PAGE_BYTES && !page.items.is_empty());
+        if page.more {
+            break;
+        }
+        page.items.push(own);
+    }
+    Ok(page)
+}
+
+/// Where a page begins that comes after this id: zeros name none.
+fn from_after(id: [u8; 16], key: Vec<u8>) -> Vec<u8> {
+    if id == [0; 16] { key } else { just_after(key) }
+}
+
+/// A payout as its peer and the operator see it.
+fn payout_view(key: PayoutKey, row: PayoutRow) -> PayoutView {
+    PayoutView {
+        peer: key.peer,
+        request: key.request,
+        amount: row.amount,
+        destination: row.destination,
+        requested_at_ms: row.requested_at_ms,
+        state: row.state,
+        position: row.position,
+    }
+}
+
+/// A payout row as it is stored.
+fn stored_payout(key: &[u8], value: &[u8]) -> Result<PayoutView, StateError> {
+    let damaged = || damaged(Table::Payouts);
+    let (peer, request) = key.split_at_checked(16).ok_or_else(damaged)?;
+    let (peer, request) = (id(peer).ok_or_else(damaged)?, id(request).ok_or_else(damaged)?);
+    Ok(payout_view(PayoutKey { peer: PeerId(peer), request: RequestId(request) }, decode(value)?))
+}
+
+/// One payout.
+pub fn payout(state: &dyn State, key: PayoutKey) -> Result<Option<PayoutView>, StateError> {
+    Ok(load::row::<PayoutRow, _>(&state, &key)?.map(|row| payout_view(key, row)))
+}
+
+/// All payouts in order of peer and request.
+pub fn payouts(state: &dyn State, after: Option<PayoutKey>) -> Result<Page<PayoutView>, StateError> {
+    page(state, Table::Payouts, after.map(|key| PayoutRow::key(&key)), stored_payout)
+}
+
+/// One peer's payouts in order of request, from after this one on (zeros: from the first).
+pub fn payouts_of(state: &dyn State, peer: PeerId, after: RequestId) -> Result<Page<PayoutView>, StateError> {
+    let from = from_after(after.0, PayoutRow::key(&PayoutKey { peer, request: after }));
+    let to = PayoutRow::key(&PayoutKey { peer, request: RequestId([0xff; 16]) });
+    page_between(state, Table::Payouts, &from, &to, stored_payout)
 }
 
 /// Double spends in order of e-coin and payee, each with both grants.

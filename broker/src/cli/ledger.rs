@@ -6,9 +6,12 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use netpay_ledger::event::Event;
 use netpay_ledger::record::Record;
+use netpay_ledger::rows::AccountRow;
 use netpay_ledger::scan::Findings;
 use netpay_ledger::{apply, invariants, load};
+use netpay_protocol::ids::PeerId;
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
+use netpay_protocol::keys::PublicKey;
 use netpay_protocol::redemption::Head;
 use serde_json::json;
 
@@ -22,7 +25,8 @@ const GROUP: usize = 500;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Ledger {
-    /// Replay the log beside the ledger and compare: hash chain, invariants, every row; touchstones and purchases are verified.
+    /// Replay the log beside the ledger and compare: hash chain, invariants, every row; touchstones, purchases and payouts
+    /// are verified.
     Audit(Where),
     /// Rebuild every row from the log, and compare (or replace) what is there. The broker must be stopped.
     Rebuild(Rebuild),
@@ -61,7 +65,7 @@ fn audit(config: &Config) -> anyhow::Result<Said> {
     let keys = config.keys().read_list(config.broker)?.verify(config.broker)?;
     let there = state::scan(&store)?;
     let scratch = Scratch(config.dir.join(format!("ledger.audit-{}", std::process::id())));
-    let replayed = replay(&store, &scratch.0, |record| check_evidence(record, &keys));
+    let replayed = replay(&store, &scratch.0, |record| check_evidence(record, &keys, &store));
     let mut broken = there.broken.clone();
     match replayed {
         Err(error) => broken.push(format!("{error:#}")),
@@ -151,9 +155,13 @@ fn write(copy: &Store, group: &mut Vec<Record>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an event claims about others carries their signatures: touchstones the broker's, purchases the payer's.
-fn check_evidence(record: &Record, keys: &BrokerKeys) -> anyhow::Result<()> {
+/// What an event claims about others carries their signatures: touchstones the broker's, purchases the payer's, payouts
+/// their peer's.
+fn check_evidence(record: &Record, keys: &BrokerKeys, there: &Store) -> anyhow::Result<()> {
     for event in &record.events {
+        if let Event::PayoutRequested { order } = event {
+            order.verify(&account_key(order.content.peer, there)?).context("a payout is not signed by its peer")?;
+        }
         if let Event::EcoinsIssued { order, touchstones, .. } = event {
             for touchstone in touchstones {
                 let t = &touchstone.content;
@@ -164,6 +172,16 @@ fn check_evidence(record: &Record, keys: &BrokerKeys) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An account's key: the one whose hash the peer's id is, so that the row it is read from needs no trust.
+fn account_key(peer: PeerId, there: &Store) -> anyhow::Result<PublicKey> {
+    let state: &dyn State = there;
+    let row: Option<AccountRow> = load::row(&state, &peer)?;
+    let opened = row.and_then(|row| row.opened).with_context(|| format!("account {peer} was never opened"))?;
+    let key = opened.register.content.signing_key;
+    ensure!(PeerId::of(&key) == peer, "the key of account {peer} is not the one that its id is made of");
+    Ok(key)
 }
 
 fn report(what: &str, findings: &Findings, broken: &[String]) -> Said {
@@ -178,6 +196,7 @@ fn report(what: &str, findings: &Findings, broken: &[String]) -> Said {
         "escrow_gap_units": i64::try_from(*escrow_gap).unwrap_or(i64::MAX),
         "escrow_units": totals.escrow.0,
         "balances_units": totals.peers.0,
+        "payouts_open_units": totals.payouts_open().0,
         "broken": broken,
     });
     let verdict = if ok { "passed".to_owned() } else { format!("FAILED\n  {}", broken.join("\n  ")) };

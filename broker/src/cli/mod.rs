@@ -5,6 +5,7 @@ mod doublespend;
 mod ecoin;
 mod init;
 mod ledger;
+mod payout;
 mod reach;
 mod views;
 
@@ -59,6 +60,9 @@ enum Command {
     /// Accounts: list, show, credit, suspend, reinstate, settle-debt.
     #[command(subcommand)]
     Account(account::Account),
+    /// Payouts: list, settle, fail.
+    #[command(subcommand)]
+    Payout(payout::Payout),
     /// E-coins: show.
     #[command(subcommand)]
     Ecoin(ecoin::Ecoin),
@@ -111,6 +115,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Init(command) => command.run().map(Some),
             Command::Serve(at) => node::serve(at.load()?, json).await.map(|()| None),
             Command::Account(command) => command.run().await.map(Some),
+            Command::Payout(command) => command.run().await.map(Some),
             Command::Ecoin(command) => command.run().await.map(Some),
             Command::Ledger(command) => command.run().map(Some),
             Command::Doublespend(command) => command.run().await.map(Some),

@@ -2,6 +2,7 @@
 
 use netpay_protocol::admin::{AccountView, DoubleSpendView, EcoinView};
 use netpay_protocol::index::Grant;
+use netpay_protocol::payout::{PayoutState, PayoutView};
 use serde_json::{Value, json};
 
 pub(super) fn account(view: &AccountView) -> Value {
@@ -25,6 +26,36 @@ pub(super) fn account_text(view: &AccountView) -> String {
     };
     let debt = if view.debt.0 > 0 { format!(", owes {} units", view.debt) } else { String::new() };
     format!("{}  {:>12} units  {state}{debt}", view.peer, view.balance)
+}
+
+pub(super) fn payout(view: &PayoutView) -> Value {
+    let (state, reference, reason, decided_at_ms) = match &view.state {
+        PayoutState::Requested => ("requested", None, None, None),
+        PayoutState::Settled { reference, at_ms } => ("settled", Some(reference), None, Some(at_ms)),
+        PayoutState::Failed { reason, at_ms } => ("failed", None, Some(reason), Some(at_ms)),
+    };
+    json!({
+        "peer": view.peer.to_string(),
+        "request": view.request.to_string(),
+        "amount_units": view.amount.0,
+        "destination": view.destination,
+        "requested_at_ms": view.requested_at_ms,
+        "state": state,
+        "reference": reference,
+        "reason": reason,
+        "decided_at_ms": decided_at_ms,
+        "position": view.position,
+    })
+}
+
+/// Texts in quotes and escaped: the destination is a stranger's, and could draw anything on the operator's terminal.
+pub(super) fn payout_text(view: &PayoutView) -> String {
+    let state = match &view.state {
+        PayoutState::Requested => "to be paid".into(),
+        PayoutState::Settled { reference, .. } => format!("settled with {reference:?}"),
+        PayoutState::Failed { reason, .. } => format!("failed: {reason:?}"),
+    };
+    format!("{} {}  {:>12} units to {:?}  {state}", view.peer, view.request, view.amount, view.destination)
 }
 
 pub(super) fn ecoin(view: &EcoinView) -> Value {

@@ -24,6 +24,8 @@ pub trait State: Send + Sync {
     fn at_or_before(&self, table: Table, key: &[u8]) -> Result<Option<Pair>, StateError>;
     /// See [`Rows::record`].
     fn record(&self, position: u64) -> Result<Option<Vec<u8>>, StateError>;
+    /// The state as it stands now, whatever the writer goes on to commit: for answers that must fit together.
+    fn at_one_moment(&self) -> Box<dyn State + '_>;
     /// Shows every row of one consistent snapshot, in the order that [`Scan`] takes.
     fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError>;
 }

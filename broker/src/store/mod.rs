@@ -10,12 +10,15 @@ use netpay_ledger::record::Record;
 use netpay_ledger::rows::Table;
 use netpay_ledger::working_set::Change;
 use rocksdb::{
-    BlockBasedOptions, ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch,
-    WriteOptions,
+    BlockBasedOptions, ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
-use crate::ports::State;
-use crate::ports::state::{StateError, Visit};
+use crate::ports::state::StateError;
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod upgrade;
 
 const RECORDS: &str = "events";
 const READ_ONLY_TRIES: u32 = 40;
@@ -33,6 +36,12 @@ pub enum OpenError {
     /// There is one already.
     #[error("there is a ledger in {0} already; nothing was changed")]
     Exists(String),
+    /// An earlier version made it, and it has not been served since.
+    #[error(
+        "the ledger in {0} is of an earlier version; bring it up to date by serving it once (netpay-broker serve), \
+         then try again"
+    )]
+    Older(String),
     /// RocksDB refuses it.
     #[error("ledger directory {path} cannot be opened: {reason}; restore a backup rather than repairing it")]
     Damaged {
@@ -97,9 +106,12 @@ impl Store {
         Self::opened(path, DB::open_cf_with_opts(&options, path, families()))
     }
 
-    /// Opens a ledger for writing: one process at a time.
+    /// Opens a ledger for writing: one process at a time. One of an earlier version is brought up to date.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::check_there(path)?;
+        if upgrade::is_older(path) {
+            return upgrade::open(path);
+        }
         Self::opened(path, DB::open_cf_with_opts(&options(), path, families()))
     }
 
@@ -107,6 +119,9 @@ impl Store {
     /// away between reading the list of files and opening them; the next list is without it. Once open they stay open.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         Self::check_there(path)?;
+        if upgrade::is_older(path) {
+            return Err(OpenError::Older(path.display().to_string()));
+        }
         for _ in 0..READ_ONLY_TRIES {
             match DB::open_cf_with_opts_for_read_only(&options(), path, families(), false) {
                 Err(error) if error.to_string().contains("No such file") => std::thread::sleep(READ_ONLY_PAUSE),
@@ -141,6 +156,10 @@ impl Store {
                 None => batch.delete_cf(family, &change.key),
             }
         }
+        self.write_synced(batch)
+    }
+
+    fn write_synced(&self, batch: WriteBatch) -> Result<(), StateError> {
         let mut sync = WriteOptions::default();
         sync.set_sync(true);
         self.db.write_opt(batch, &sync).map_err(said)
@@ -179,48 +198,4 @@ fn position(key: &[u8]) -> Result<u64, StateError> {
 
 fn said(error: rocksdb::Error) -> StateError {
     StateError(error.to_string())
-}
-
-type Pair = (Vec<u8>, Vec<u8>);
-
-impl State for Store {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        self.db.get_cf(self.family(table.name())?, key).map_err(said)
-    }
-
-    fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
-        let mode = IteratorMode::From(from, Direction::Forward);
-        let mut found = Vec::new();
-        for item in self.db.iterator_cf(self.family(table.name())?, mode).take(limit) {
-            let (key, value) = item.map_err(said)?;
-            if key.as_ref() > to {
-                break;
-            }
-            found.push((key.into_vec(), value.into_vec()));
-        }
-        Ok(found)
-    }
-
-    fn at_or_before(&self, table: Table, key: &[u8]) -> Result<Option<Pair>, StateError> {
-        let mode = IteratorMode::From(key, Direction::Reverse);
-        let item = self.db.iterator_cf(self.family(table.name())?, mode).next().transpose().map_err(said)?;
-        Ok(item.map(|(key, value)| (key.into_vec(), value.into_vec())))
-    }
-
-    fn record(&self, position: u64) -> Result<Option<Vec<u8>>, StateError> {
-        self.db.get_cf(self.family(RECORDS)?, position.to_be_bytes()).map_err(said)
-    }
-
-    fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError> {
-        let snapshot = self.db.snapshot();
-        for table in Table::ALL {
-            let mut whole = ReadOptions::default();
-            whole.fill_cache(false);
-            for item in snapshot.iterator_cf_opt(self.family(table.name())?, whole, IteratorMode::Start) {
-                let (key, value) = item.map_err(said)?;
-                visit(table, &key, &value);
-            }
-        }
-        Ok(())
-    }
 }

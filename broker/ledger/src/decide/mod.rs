@@ -2,6 +2,7 @@
 
 mod buy;
 mod operator;
+mod payout;
 pub(crate) mod redeem;
 
 use netpay_protocol::ids::PeerId;
@@ -57,6 +58,17 @@ pub fn decide(ws: &WorkingSet, facts: &Facts, command: Command) -> Result<Decisi
         Action::SettleDebt { order, debt } => {
             check_life(facts, order.content.valid_until_ms)?;
             operator::settle_debt(ws, facts, order, debt)
+        }
+        Action::RequestPayout { opening, order, signed_by } => {
+            payout::request(ws, facts, opening.as_ref(), order, signed_by)
+        }
+        Action::SettlePayout { order, payout, reference } => {
+            check_life(facts, order.content.valid_until_ms)?;
+            payout::settle(ws, order, payout, reference)
+        }
+        Action::FailPayout { order, payout, reason } => {
+            check_life(facts, order.content.valid_until_ms)?;
+            payout::fail(ws, order, payout, reason)
         }
     }?;
     match &decision {

@@ -32,8 +32,9 @@ pub(super) fn credit(
         Some(_) => return Err(Rejection::ReferenceReused),
         None => {}
     }
-    let deposits = ws.totals.outside.unsigned_abs();
-    let room = MOST_UNITS.saturating_sub(deposits);
+    // What is being paid out may come back, after other money has taken its room.
+    let held = ws.totals.outside.unsigned_abs().saturating_add(ws.totals.payouts_open().0);
+    let room = MOST_UNITS.saturating_sub(held);
     if amount == Units::ZERO || amount.0 >= room {
         return Err(Rejection::AmountOutOfRange);
     }

@@ -20,6 +20,7 @@ use netpay_protocol::index::SignedIndex;
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::{Layout, Signed};
 use netpay_protocol::limits::DAY_MS;
+use netpay_protocol::payout::{PayoutKey, RequestPayout};
 use netpay_protocol::redemption::{Claim, Head, Line, RedemptionBatch};
 use netpay_protocol::register::Register;
 use netpay_protocol::suite::{Payword, Suite};
@@ -153,6 +154,8 @@ impl World {
             Order::SettleDebt { debtor, creditor, ecoin } => {
                 Action::SettleDebt { order: signed, debt: DebtKey { debtor, creditor, ecoin } }
             }
+            Order::SettlePayout { payout, reference } => Action::SettlePayout { order: signed, payout, reference },
+            Order::FailPayout { payout, reason } => Action::FailPayout { order: signed, payout, reason },
             other => panic!("{other:?} is no command"),
         };
         Command { request, action }
@@ -190,6 +193,39 @@ impl World {
                 epoch: 1,
             },
         }
+    }
+
+    pub fn payout(&mut self, name: &str, amount: u64) -> Command {
+        let order = RequestPayout {
+            broker: BROKER,
+            peer: peer(name),
+            request: self.fresh(),
+            valid_until_ms: self.now_ms + DAY_MS,
+            amount_units: Units(amount),
+            destination: format!("{name}'s bank"),
+        };
+        self.payout_of(name, order)
+    }
+
+    pub fn payout_of(&self, name: &str, order: RequestPayout) -> Command {
+        Command {
+            request: Request { signer: order.peer, id: order.request, digest: order.digest() },
+            action: Action::RequestPayout {
+                opening: Some(self.opening(name)),
+                order: Box::new(Signed::new(order, &key(name))),
+                signed_by: key(name).public(),
+            },
+        }
+    }
+
+    /// The operator's word on a payout: paid with this reference.
+    pub fn settle(&mut self, payout: PayoutKey, reference: &str) -> Command {
+        self.operator(&Order::SettlePayout { payout, reference: reference.into() })
+    }
+
+    /// The operator's word on a payout: not paid, for this reason.
+    pub fn fail(&mut self, payout: PayoutKey, reason: &str) -> Command {
+        self.operator(&Order::FailPayout { payout, reason: reason.into() })
     }
 
     fn make(&mut self, name: &'static str, coin: &'static str, n: u32, terms: Terms) -> Signed<Touchstone> {
@@ -312,6 +348,14 @@ pub fn show(lines: &[Line]) -> Vec<(&'static str, u32, u32, u32)> {
 }
 
 impl World {
+    /// Records an event that no command of today leads to.
+    pub fn happen(&mut self, event: Event) {
+        let head = self.ledger.scan().totals.head;
+        let record = Record::following(head, &self.facts(), None, vec![event]);
+        self.ledger.replay(&record);
+        assert_eq!(self.ledger.scan().broken, Vec::<String>::new());
+    }
+
     /// The e-coin's time is over. (Who decides that comes later; the event and what it does are here.)
     pub fn expire(&mut self, coin: &str) {
         let ecoin = ecoin(coin);
@@ -319,10 +363,6 @@ impl World {
             netpay_ledger::load::row(&self.ledger, &ecoin).expect("readable").expect("sold");
         let t = &row.touchstone.content;
         let words = netpay_protocol::amounts::WordCount(t.n.0).minus(row.paid).expect("L4");
-        let event = Event::EcoinExpired { ecoin, payer: t.payer, words, refund: words.worth(t.unit_value) };
-        let head = self.ledger.scan().totals.head;
-        let record = Record::following(head, &self.facts(), None, vec![event]);
-        self.ledger.replay(&record);
-        assert_eq!(self.ledger.scan().broken, Vec::<String>::new());
+        self.happen(Event::EcoinExpired { ecoin, payer: t.payer, words, refund: words.worth(t.unit_value) });
     }
 }

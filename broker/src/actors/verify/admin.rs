@@ -8,6 +8,7 @@ use netpay_protocol::ids::{Digest, Kid, PeerId};
 use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::{MAX_REASON_BYTES, MAX_REFERENCE_BYTES, MAX_REQUEST_LIFE_MS};
+use netpay_protocol::payout::PayoutKey;
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::query::Answer;
 use netpay_protocol::wire;
@@ -33,10 +34,10 @@ pub(super) fn serve(desk: &Arc<Desk>, op: &str, admin: Signed<Admin>, reply: Rep
     let at = Arc::clone(desk);
     let answer = move |settled: Settled| match settled.outcome {
         Err(problem) => reply.problem(problem),
-        Ok(_) => {
-            let view = at.account_view(about).ok_or_else(|| not_found("account"));
-            reply.result(view.map(|view| at.keys.answer(digest, now_ms(), &view)));
-        }
+        Ok(_) => reply.result(match about {
+            About::Account(peer) => at.account_answer(peer, digest),
+            About::Payout(payout) => at.payout_answer(payout, digest),
+        }),
     };
     desk.order(Order { command: Command { request, action }, answer: Box::new(answer) });
 }
@@ -60,19 +61,29 @@ fn check(desk: &Desk, op: &str, admin: &Signed<Admin>) -> Result<(Said, PublicKe
     Ok((said, key))
 }
 
-/// The command of an order that changes something, and the account that its answer shows.
-fn action(said: &Said, admin: Signed<Admin>) -> Option<(Action, PeerId)> {
+/// What the answer to an order shows, as it stands then.
+enum About {
+    Account(PeerId),
+    Payout(PayoutKey),
+}
+
+/// The command of an order that changes something, and what its answer shows.
+fn action(said: &Said, admin: Signed<Admin>) -> Option<(Action, About)> {
     let order = Box::new(admin);
     Some(match said.clone() {
-        Said::Credit { peer, amount, reference } => (Action::CreditFunds { order, peer, amount, reference }, peer),
-        Said::Suspend { peer, .. } => (Action::SuspendAccount { order, peer }, peer),
-        Said::Reinstate { peer, .. } => (Action::ReinstateAccount { order, peer }, peer),
-        Said::SettleDebt { debtor, creditor, ecoin } => {
-            (Action::SettleDebt { order, debt: DebtKey { debtor, creditor, ecoin } }, debtor)
+        Said::Credit { peer, amount, reference } => {
+            (Action::CreditFunds { order, peer, amount, reference }, About::Account(peer))
         }
+        Said::Suspend { peer, .. } => (Action::SuspendAccount { order, peer }, About::Account(peer)),
+        Said::Reinstate { peer, .. } => (Action::ReinstateAccount { order, peer }, About::Account(peer)),
+        Said::SettleDebt { debtor, creditor, ecoin } => {
+            (Action::SettleDebt { order, debt: DebtKey { debtor, creditor, ecoin } }, About::Account(debtor))
+        }
+        Said::SettlePayout { payout, reference } => {
+            (Action::SettlePayout { order, payout, reference }, About::Payout(payout))
+        }
+        Said::FailPayout { payout, reason } => (Action::FailPayout { order, payout, reason }, About::Payout(payout)),
         Said::ListPayouts { .. }
-        | Said::SettlePayout { .. }
-        | Said::FailPayout { .. }
         | Said::ListAccounts { .. }
         | Said::ShowAccount { .. }
         | Said::ShowEcoin { .. }
@@ -95,10 +106,7 @@ fn read(desk: &Desk, said: &Said, about: Digest) -> Result<Signed<Answer>, Probl
     let now = now_ms();
     match said {
         Said::ListAccounts { after } => Ok(desk.keys.answer(about, now, &desk.read(views::accounts(state, *after)))),
-        Said::ShowAccount { peer } => {
-            let view = desk.account_view(*peer).ok_or_else(|| not_found("account"))?;
-            Ok(desk.keys.answer(about, now, &view))
-        }
+        Said::ShowAccount { peer } => desk.account_answer(*peer, about),
         Said::ShowEcoin { ecoin } => {
             let view = desk.read(views::ecoin(state, *ecoin)).ok_or_else(|| not_found("e-coin"))?;
             Ok(desk.keys.answer(about, now, &view))
@@ -106,7 +114,16 @@ fn read(desk: &Desk, said: &Said, about: Digest) -> Result<Signed<Answer>, Probl
         Said::ListDoubleSpends { after } => {
             Ok(desk.keys.answer(about, now, &desk.read(views::double_spends(state, *after))))
         }
+        Said::ListPayouts { after } => Ok(desk.keys.answer(about, now, &desk.read(views::payouts(state, *after)))),
         other => Err(Problem::new(Kind::Malformed, format!("{} changes something", other.op()))),
+    }
+}
+
+impl Desk {
+    /// An account as it stands now, in answer to the order with this digest.
+    fn account_answer(&self, peer: PeerId, about: Digest) -> Result<Signed<Answer>, Problem> {
+        let view = self.account_view(peer).ok_or_else(|| not_found("account"))?;
+        Ok(self.keys.answer(about, now_ms(), &view))
     }
 }
 
@@ -117,8 +134,12 @@ fn not_found(what: &str) -> Problem {
 /// Whether an order's texts are within their limits.
 fn texts_fit(said: &Said) -> bool {
     match said {
-        Said::Credit { reference, .. } => (1..=MAX_REFERENCE_BYTES).contains(&reference.len()),
-        Said::Suspend { reason, .. } | Said::Reinstate { reason, .. } => reason.len() <= MAX_REASON_BYTES,
+        Said::Credit { reference, .. } | Said::SettlePayout { reference, .. } => {
+            (1..=MAX_REFERENCE_BYTES).contains(&reference.len())
+        }
+        Said::Suspend { reason, .. } | Said::Reinstate { reason, .. } | Said::FailPayout { reason, .. } => {
+            reason.len() <= MAX_REASON_BYTES
+        }
         _ => true,
     }
 }

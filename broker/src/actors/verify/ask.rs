@@ -1,7 +1,7 @@
 //! What a peer asks of its own account.
 
 use netpay_ledger::rows::{AccountRow, RequestRow};
-use netpay_protocol::ids::RequestId;
+use netpay_protocol::ids::{EcoinId, RequestId};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::Ask;
 use netpay_protocol::problem::{Kind, Problem};
@@ -10,7 +10,7 @@ use netpay_protocol::redemption::Statement;
 
 use super::{Desk, Signer};
 use crate::actors::refusals::check_broker;
-use crate::actors::views::account_view;
+use crate::actors::views::{self, account_view};
 use crate::ports::{Reply, now_ms};
 
 pub(super) fn serve(desk: &Desk, ask: &Ask, reply: Reply) {
@@ -18,9 +18,8 @@ pub(super) fn serve(desk: &Desk, ask: &Ask, reply: Reply) {
         Err(problem) => reply.problem(problem),
         Ok(signer) => match ask.query.content.question {
             Question::Balance => reply.message(&balance(desk, &ask.query.content, &signer)),
-            Question::Ecoins(_) | Question::Payouts(_) => {
-                reply.problem(Problem::new(Kind::Policy, "this broker does not answer that yet"));
-            }
+            Question::Ecoins(after) => reply.message(&ecoins(desk, &ask.query.content, after)),
+            Question::Payouts(after) => reply.message(&payouts(desk, &ask.query.content, after)),
             Question::Statement(request) => reply.result(statement(desk, &ask.query.content, request)),
         },
     }
@@ -47,6 +46,19 @@ fn balance(desk: &Desk, query: &Query, _: &Signer) -> Signed<Answer> {
     let nothing = || account_view(query.peer, &AccountRow::default(), &desk.totals());
     let view = desk.account_view(query.peer).unwrap_or_else(nothing);
     desk.keys.answer(query.digest(), now_ms(), &view)
+}
+
+/// For a wallet that comes back from a backup. It locks what was issued up to the answer's time, which is therefore read
+/// after the rows, and is never before the last record's (a clock may have been set back).
+fn ecoins(desk: &Desk, query: &Query, after: EcoinId) -> Signed<Answer> {
+    let page = desk.read(views::own_ecoins(&*desk.state, query.peer, after));
+    let issued_at_ms = now_ms().max(desk.totals().recorded_at_ms);
+    desk.keys.answer(query.digest(), issued_at_ms, &page)
+}
+
+fn payouts(desk: &Desk, query: &Query, after: RequestId) -> Signed<Answer> {
+    let page = desk.read(views::payouts_of(&*desk.state, query.peer, after));
+    desk.keys.answer(query.digest(), now_ms(), &page)
 }
 
 fn statement(desk: &Desk, query: &Query, request: RequestId) -> Result<Signed<Statement>, Problem> {

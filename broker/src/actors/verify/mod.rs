@@ -5,6 +5,7 @@ mod admin;
 mod ask;
 pub mod budget;
 mod buy;
+mod payout;
 mod redeem;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +51,9 @@ pub enum Work {
     Buy(Box<messages::Buy>),
     /// Redeem a batch.
     Redeem(Box<messages::Redeem>),
-    /// One's own account or statement.
+    /// Pay out.
+    Payout(Box<messages::Withdrawal>),
+    /// One's own account, statement, e-coins or payouts.
     Ask(Box<messages::Ask>),
     /// The key list.
     Keys,
@@ -99,6 +102,7 @@ impl Handler for VerifyActor {
             Work::Register(register) => reply.result(desk.register(&register)),
             Work::Buy(buy) => buy::serve(desk, *buy, reply),
             Work::Redeem(redeem) => redeem::serve(desk, *redeem, reply),
+            Work::Payout(payout) => payout::serve(desk, *payout, reply),
             Work::Ask(ask) => ask::serve(desk, &ask, reply),
             Work::Keys => reply.message(&desk.keys.list),
             Work::Notices => reply.message(&desk.revocations()),
