@@ -4,3 +4,4 @@ mod admin;
 mod agents;
 mod broker;
 mod operating;
+mod payouts;

@@ -9,11 +9,14 @@ use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::chain::PaywordChain;
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId, RequestId};
 use netpay_protocol::index::SignedIndex;
+use netpay_protocol::key_list::{Purpose, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::{Layout as _, Signed};
-use netpay_protocol::messages::{Account, AskQuote, Buy, Paid, Quoted, Redeem, Sold};
+use netpay_protocol::messages::{Account, Ask, AskQuote, Buy, Paid, Quoted, Redeem, Sold, Withdrawal};
 use netpay_protocol::payment::{Pay, Payment, Revealed};
+use netpay_protocol::payout::{PayoutView, RequestPayout};
 use netpay_protocol::problem::Problem;
+use netpay_protocol::query::{Answer, Query, Question};
 use netpay_protocol::redemption::{Claim, Head, RedemptionBatch, Statement};
 use netpay_protocol::register::Register;
 use netpay_protocol::sealing::{Purchase, SealingKey};
@@ -191,6 +194,50 @@ impl RawPeer {
         let statement: Signed<Statement> = wire::decode(&answer)?;
         statement.content.answers(&batch.batch.content)?;
         Ok(statement.content)
+    }
+
+    /// An order to pay out.
+    pub fn withdrawal(&self, units: u64, destination: &str) -> Withdrawal {
+        let payout = RequestPayout {
+            broker: self.broker,
+            peer: self.id(),
+            request: fresh_request(),
+            valid_until_ms: now_ms() + limits::HOUR_MS,
+            amount_units: Units(units),
+            destination: destination.into(),
+        };
+        Withdrawal { payout: Signed::new(payout, &self.key), register: Some(self.register()) }
+    }
+
+    /// Has it paid out.
+    pub async fn pay_out(&self, withdrawal: &Withdrawal) -> anyhow::Result<PayoutView> {
+        let answer = self.ask(BrokerOp::Payout, wire::encode(withdrawal)).await?;
+        Ok(wire::decode(&self.believed(&answer, withdrawal.payout.content.digest()).await?.body)?)
+    }
+
+    /// A question about an account, signed with this peer's key whosever the account is.
+    pub fn question(&self, peer: PeerId, question: Question) -> Ask {
+        let valid_until_ms = now_ms() + limits::HOUR_MS;
+        let query = Query { broker: self.broker, peer, valid_until_ms, min_position: 0, question };
+        Ask { query: Signed::new(query, &self.key), register: Some(self.register()) }
+    }
+
+    /// Asks about its own account. Returns the broker's signed answer.
+    pub async fn answer(&self, question: Question) -> anyhow::Result<Answer> {
+        let ask = self.question(self.id(), question);
+        let answer = self.ask(question.op(), wire::encode(&ask)).await?;
+        self.believed(&answer, ask.query.content.digest()).await
+    }
+
+    /// An answer that the broker signed, to what was asked.
+    async fn believed(&self, answer: &[u8], about: Digest) -> anyhow::Result<Answer> {
+        let answer: Signed<Answer> = wire::decode(answer)?;
+        let keys: SignedKeyList = wire::decode(&self.ask(BrokerOp::Keys, vec![]).await?)?;
+        let keys = keys.verify(self.broker)?;
+        let key = keys.find(answer.content.kid, Purpose::Statement, answer.content.issued_at_ms);
+        let content = answer.verify(&key.context("signed by a key that is not the broker's")?)?;
+        anyhow::ensure!(content.about == about, "the answer is to something else");
+        Ok(answer.content)
     }
 
     /// Asks a payee's price.
