@@ -16,7 +16,10 @@ fn sources() -> Vec<(String, String)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the workspace") {
             let path = entry.expect("readable").path();
-            if path.is_dir() {
+            // `protocol/fuzz` is a workspace of its own, with a target folder of its own.
+            if path.ends_with("target") {
+                continue;
+            } else if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
