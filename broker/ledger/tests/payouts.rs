@@ -5,7 +5,7 @@ mod world;
 use netpay_ledger::event::Event;
 use netpay_ledger::memory::Outcome;
 use netpay_ledger::rows::{AccountRow, OwnedRow, PayoutRow, Row as _, Table};
-use netpay_ledger::{Action, Command, Rejection, Rows as _, invariants, load};
+use netpay_ledger::{Action, Command, Decision, Record, Rejection, Rows as _, apply, decide, invariants, load};
 use netpay_protocol::admin::Order;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::RequestId;
@@ -263,6 +263,21 @@ fn a_debtor_is_paid_nothing_out() {
     world.happen(Event::AccountReinstated { peer: peer("alice"), order });
     assert_eq!(world.execute(command), Err(Rejection::InDebt { debt: Units(5) }));
     assert_eq!(world.balance("alice"), 100);
+}
+
+/// Commands of one group see each other's changes before anything is on disk.
+#[test]
+fn two_payouts_of_one_group_do_not_pay_out_the_same_money() {
+    let mut world = given_alice_has(100);
+    let commands = [world.payout("alice", 60), world.payout("alice", 60)];
+    let mut ws = load::for_commands(&world.ledger, &commands).expect("readable");
+    let [first, second] = commands;
+    let request = Some(first.request);
+    let Ok(Decision::Record(events)) = decide(&ws, &world.facts(), first) else { panic!("rejected") };
+    let record = Record::following(ws.totals.head, &world.facts(), request, events);
+    apply::record(&mut ws, &record);
+    let above = Rejection::PayoutAboveBalance { amount: Units(60), balance: Units(40) };
+    assert_eq!(decide(&ws, &world.facts(), second), Err(above));
 }
 
 /// Money in a payout that may still fail counts as held: else its room is given away, and the ledger overflows when it

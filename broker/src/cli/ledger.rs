@@ -11,7 +11,8 @@ use netpay_ledger::scan::Findings;
 use netpay_ledger::{apply, invariants, load};
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
-use netpay_protocol::keys::PublicKey;
+use netpay_protocol::layout::Signed;
+use netpay_protocol::payout::RequestPayout;
 use netpay_protocol::redemption::Head;
 use serde_json::json;
 
@@ -160,7 +161,7 @@ fn write(copy: &Store, group: &mut Vec<Record>) -> anyhow::Result<()> {
 fn check_evidence(record: &Record, keys: &BrokerKeys, there: &Store) -> anyhow::Result<()> {
     for event in &record.events {
         if let Event::PayoutRequested { order } = event {
-            order.verify(&account_key(order.content.peer, there)?).context("a payout is not signed by its peer")?;
+            check_payout(order, there)?;
         }
         if let Event::EcoinsIssued { order, touchstones, .. } = event {
             for touchstone in touchstones {
@@ -174,14 +175,15 @@ fn check_evidence(record: &Record, keys: &BrokerKeys, there: &Store) -> anyhow::
     Ok(())
 }
 
-/// An account's key: the one whose hash the peer's id is, so that the row it is read from needs no trust.
-fn account_key(peer: PeerId, there: &Store) -> anyhow::Result<PublicKey> {
-    let state: &dyn State = there;
+/// The account's key is the one whose hash the peer's id is, so that the row it is read from needs no trust.
+fn check_payout(order: &Signed<RequestPayout>, there: &Store) -> anyhow::Result<()> {
+    let (peer, state): (_, &dyn State) = (order.content.peer, there);
     let row: Option<AccountRow> = load::row(&state, &peer)?;
     let opened = row.and_then(|row| row.opened).with_context(|| format!("account {peer} was never opened"))?;
     let key = opened.register.content.signing_key;
     ensure!(PeerId::of(&key) == peer, "the key of account {peer} is not the one that its id is made of");
-    Ok(key)
+    order.verify(&key).context("a payout is not signed by its peer")?;
+    Ok(())
 }
 
 fn report(what: &str, findings: &Findings, broken: &[String]) -> Said {
@@ -205,4 +207,49 @@ fn report(what: &str, findings: &Findings, broken: &[String]) -> Said {
         totals.head.position, totals.head.hash, totals.peers, totals.escrow
     );
     Said { json, text, code: if ok { 0 } else { 7 } }
+}
+
+#[cfg(test)]
+mod tests {
+    use netpay_ledger::rows::{Opened, Row as _};
+    use netpay_ledger::working_set::Change;
+    use netpay_protocol::amounts::Units;
+    use netpay_protocol::ids::{BrokerId, RequestId};
+    use netpay_protocol::keys::SigningKey;
+    use netpay_protocol::register::Register;
+    use netpay_protocol::wire;
+
+    use super::*;
+
+    /// A broker that writes itself a payout of somebody's balance, even with the account's row forged to fit.
+    #[test]
+    fn an_audit_finds_a_payout_that_its_peer_did_not_sign() {
+        let broker = BrokerId([1; 16]);
+        let (alice, forger) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+        let peer = PeerId::of(&alice.public());
+        let payout = RequestPayout {
+            broker,
+            peer,
+            request: RequestId([3; 16]),
+            valid_until_ms: 1,
+            amount_units: Units(1),
+            destination: "bank".into(),
+        };
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::create(&dir.path().join("ledger")).expect("a new ledger");
+        let account_with = |key: &SigningKey| {
+            let register = Register { broker, signing_key: key.public(), sealing_key: vec![], nkey: key.public() };
+            let opened = Some(Opened { at_ms: 1, register: Signed::new(register, key) });
+            let row = AccountRow { opened, ..AccountRow::default() };
+            let change =
+                Change { table: AccountRow::TABLE, key: AccountRow::key(&peer), value: Some(wire::encode(&row)) };
+            store.write(&[], &[change]).expect("written");
+        };
+        let signed_by = |key: &SigningKey| check_payout(&Signed::new(payout.clone(), key), &store).is_ok();
+        assert!(!signed_by(&alice), "no account, no key");
+        account_with(&alice);
+        assert_eq!((signed_by(&alice), signed_by(&forger)), (true, false));
+        account_with(&forger);
+        assert_eq!((signed_by(&alice), signed_by(&forger)), (false, false));
+    }
 }
