@@ -1,0 +1,44 @@
+//! Every file of vectors, made in memory.
+//!
+//! Shared by the program that writes them and the test that compares them. Inputs are fixed here; what is expected of a
+//! check is written down by hand, so that a wrong check cannot make a right vector.
+
+mod chains;
+mod fields;
+mod json;
+mod layouts;
+mod paper;
+mod sealing;
+mod values;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use json::{Json, list, object};
+
+type Set = (&'static str, &'static str, fn() -> Vec<Json>);
+
+const SETS: &[Set] = &[
+    ("ids", "Ed25519 keys from their seeds, and the ids that are hashes of them.", chains::ids),
+    ("steps", "One hash step, from W(i) to W(i-1). Words stand in their 32 bytes.", chains::steps),
+    ("chains", "Chains from the broker's master key: seed by HKDF, then every word down to the root.", chains::chains),
+    ("reaches", "Whether a word at a position leads to the root of a chain of 50.", chains::reaches),
+    ("paper", "The paper's worked example. A chain of 50 md5 words worth a unit each.", paper::vectors),
+    ("sealing", "Sealed paywords with fixed randomness, and what must not open.", sealing::vectors),
+    (
+        "layouts",
+        "Signed layouts: field values, bytes, SHA-256 digest, Ed25519 signature, and how they travel.",
+        layouts::vectors,
+    ),
+];
+
+/// Every file with its text.
+pub fn files() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-data/vectors");
+    SETS.iter()
+        .map(|(name, about, vectors)| {
+            let file = object! { "about" => *about, "version" => 1_u8, "vectors" => list(vectors()) };
+            (folder.join(format!("{name}.json")), file.pretty())
+        })
+        .collect()
+}
