@@ -41,17 +41,6 @@ macro_rules! object {
 pub(crate) use object;
 
 impl Json {
-    /// These fields, and then those.
-    pub fn and(self, more: Self) -> Self {
-        match (self, more) {
-            (Self::Object(mut fields), Self::Object(more)) => {
-                fields.extend(more);
-                Self::Object(fields)
-            }
-            (first, _) => first,
-        }
-    }
-
     /// The text, indented, with a line feed at its end.
     pub fn pretty(&self) -> String {
         let mut out = String::new();

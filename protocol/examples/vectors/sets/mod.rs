@@ -7,6 +7,8 @@ mod chains;
 mod fields;
 mod json;
 mod layouts;
+mod messages;
+mod operators;
 mod paper;
 mod sealing;
 mod values;
@@ -19,6 +21,11 @@ use json::{Json, list, object};
 type Set = (&'static str, &'static str, fn() -> Vec<Json>);
 
 const SETS: &[Set] = &[
+    (
+        "messages",
+        "Every CBOR message. Signed things are told by layout and signature; what is null is left out.",
+        messages::vectors,
+    ),
     ("ids", "Ed25519 keys from their seeds, and the ids that are hashes of them.", chains::ids),
     ("steps", "One hash step, from W(i) to W(i-1). Words stand in their 32 bytes.", chains::steps),
     ("chains", "Chains from the broker's master key: seed by HKDF, then every word down to the root.", chains::chains),
