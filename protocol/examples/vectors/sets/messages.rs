@@ -1,7 +1,6 @@
 //! Every CBOR message with what it says.
 
 use netpay_protocol::amounts::{PaywordIndex, Units};
-use netpay_protocol::ids::EcoinId;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::{
     Account, Announce, Ask, AskChunk, AskQuote, AskReceipt, Buy, Chunk, Done, Hit, Hits, Paid, Quoted, Redeem, Search,
@@ -284,9 +283,6 @@ const KINDS: &[(Kind, u8, &str, u16, bool)] = &[
     (Kind::PaymentDue, 16, "payment_due", 402, false),
     (Kind::Fork, 17, "fork", 409, false),
 ];
-
-/// An e-coin that is nobody's.
-pub const OTHER: EcoinId = EcoinId([0xe2; 16]);
 
 pub fn vectors() -> Vec<Json> {
     [to_broker(), payments(), between_peers(), to_index(), problems(), super::operators::vectors()].concat()

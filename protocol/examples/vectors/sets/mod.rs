@@ -4,15 +4,18 @@
 //! check is written down by hand, so that a wrong check cannot make a right vector.
 
 mod chains;
+mod content;
 mod fields;
 mod json;
 mod layouts;
 mod messages;
+mod offers;
 mod operators;
 mod paper;
 mod sealing;
 mod values;
 mod world;
+mod zip215;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +24,10 @@ use json::{Json, list, object};
 type Set = (&'static str, &'static str, fn() -> Vec<Json>);
 
 const SETS: &[Set] = &[
+    ("zip215", "Signatures and keys at the edges: verify by ZIP-215, and may it be registered.", zip215::vectors),
+    ("quotes", "What is due for which chunk, what a part costs, how many words a price is.", offers::quotes),
+    ("grants", "Whether a grant covers a word on a chain of n.", offers::grants),
+    ("content", "Files, their hash, and the slices of their chunks.", content::vectors),
     (
         "messages",
         "Every CBOR message. Signed things are told by layout and signature; what is null is left out.",
