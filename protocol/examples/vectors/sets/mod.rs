@@ -4,10 +4,12 @@
 //! check is written down by hand, so that a wrong check cannot make a right vector.
 
 mod chains;
+mod claims;
 mod content;
 mod fields;
 mod json;
 mod layouts;
+mod lists;
 mod messages;
 mod offers;
 mod operators;
@@ -24,6 +26,15 @@ use json::{Json, list, object};
 type Set = (&'static str, &'static str, fn() -> Vec<Json>);
 
 const SETS: &[Set] = &[
+    ("verdicts", "Claims and the broker's line on each.", claims::verdicts),
+    (
+        "statements",
+        "Statements (layouts) held against a batch (layout): none, another, lines, counts.",
+        claims::statements,
+    ),
+    ("lists", "Key lists and revocation lists: believed or not, keys found or not.", lists::lists),
+    ("registrations", "Registrations: none, or why they are refused.", lists::registrations),
+    ("subjects", "Every subject: Alice asks, Bob supplies.", lists::subjects),
     ("zip215", "Signatures and keys at the edges: verify by ZIP-215, and may it be registered.", zip215::vectors),
     ("quotes", "What is due for which chunk, what a part costs, how many words a price is.", offers::quotes),
     ("grants", "Whether a grant covers a word on a chain of n.", offers::grants),
