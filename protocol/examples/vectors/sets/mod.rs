@@ -10,6 +10,7 @@ mod fields;
 mod json;
 mod layouts;
 mod lists;
+mod malformed;
 mod messages;
 mod offers;
 mod operators;
@@ -26,6 +27,7 @@ use json::{Json, list, object};
 type Set = (&'static str, &'static str, fn() -> Vec<Json>);
 
 const SETS: &[Set] = &[
+    ("malformed", "Layouts and messages that must be refused, and the error of the decoder.", malformed::vectors),
     ("verdicts", "Claims and the broker's line on each.", claims::verdicts),
     (
         "statements",
