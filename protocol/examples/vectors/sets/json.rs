@@ -41,6 +41,15 @@ macro_rules! object {
 pub(crate) use object;
 
 impl Json {
+    /// A field that is text.
+    pub fn text(&self, field: &str) -> &str {
+        let Self::Object(fields) = self else { panic!("no object") };
+        match fields.iter().find(|(name, _)| *name == field) {
+            Some((_, Self::Text(text))) => text,
+            _ => panic!("no text {field}"),
+        }
+    }
+
     /// The text, indented, with a line feed at its end.
     pub fn pretty(&self) -> String {
         let mut out = String::new();

@@ -7,6 +7,7 @@ mod chains;
 mod claims;
 mod content;
 mod fields;
+pub mod frozen;
 mod json;
 mod layouts;
 mod lists;
@@ -59,9 +60,18 @@ const SETS: &[Set] = &[
     ),
 ];
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("test-data")
+}
+
+/// Where the frozen page lies.
+pub fn frozen_file() -> PathBuf {
+    folder().join("frozen-v1.txt")
+}
+
 /// Every file with its text.
 pub fn files() -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-data/vectors");
+    let folder = folder().join("vectors");
     SETS.iter()
         .map(|(name, about, vectors)| {
             let file = object! { "about" => *about, "version" => 1_u8, "vectors" => list(vectors()) };
