@@ -2,74 +2,9 @@
 
 use std::path::PathBuf;
 
-use netpay_tests::processes::{Ended, Process, World, until};
+use netpay_tests::processes::{World, until};
+use netpay_tests::town::Town;
 use serde_json::Value;
-
-/// A world with a broker, an index, and peers in homes of their own.
-struct Town {
-    world: World,
-    id: String,
-    broker: Option<Process>,
-    _index: Process,
-}
-
-impl Town {
-    fn new() -> Self {
-        let world = World::new();
-        let id = world.init_broker(&[]);
-        let broker = Some(world.serve_broker());
-        let url = world.nats_url();
-        let index = ["--json", "init", "--dir", "index", "--role", "index", "--broker", &id, "--nats", &url];
-        world.ok("netpay-broker", &[&index[..], &["--http", "127.0.0.1:0"]].concat());
-        let mut index = world.start("netpay-broker", &["--json", "serve", "--config", "index"], "index.log");
-        index.wait_for("\"ready\":true");
-        Self { world, id, broker, _index: index }
-    }
-
-    fn join(&self, name: &str) -> String {
-        let made = self.peer(name, &["init", "--broker", &self.id, "--nats", &self.world.nats_url()]);
-        made["peer"].as_str().expect("an id").to_owned()
-    }
-
-    fn join_with_money(&self, name: &str, units: u64) -> String {
-        let id = self.join(name);
-        self.world.credit(&id, units, name);
-        id
-    }
-
-    fn run(&self, name: &str, arguments: &[&str]) -> Ended {
-        self.world.run("netpay", &[&["--home", name, "--json"], arguments].concat())
-    }
-
-    fn peer(&self, name: &str, arguments: &[&str]) -> Value {
-        self.world.ok("netpay", &[&["--home", name, "--json"], arguments].concat())
-    }
-
-    fn start(&self, name: &str, arguments: &[&str], log: &str) -> Process {
-        self.world.start("netpay", &[&["--home", name, "--json"], arguments].concat(), log)
-    }
-
-    fn serve(&self, name: &str) -> Process {
-        let mut process = self.start(name, &["serve"], &format!("{name}.log"));
-        process.wait_for("\"ready\":true");
-        process
-    }
-
-    /// A file of so many bytes that are not all the same, on offer.
-    fn share(&self, name: &str, file: &str, bytes: usize, price: u64) -> (String, PathBuf) {
-        let path = self.world.path(file);
-        let content: Vec<u8> = (0..bytes).map(|i| u8::try_from((i / 7 + i / 131_072) % 251).expect("small")).collect();
-        std::fs::write(&path, content).expect("our own file");
-        let shared = self.peer(name, &["share", "add", file, "--price", &price.to_string(), "--tags", "test"]);
-        (shared["content"].as_str().expect("an id").to_owned(), path)
-    }
-
-    fn till_units(&self, name: &str) -> u64 {
-        let shown = self.peer(name, &["wallet", "show"]);
-        let claims = shown["till"].as_array().expect("a list").iter();
-        claims.map(|claim| claim["price_units"].as_u64().expect("a number")).sum()
-    }
-}
 
 fn same(a: &PathBuf, b: &PathBuf) {
     assert!(std::fs::read(a).expect("there") == std::fs::read(b).expect("there"), "{a:?} and {b:?} differ");

@@ -2,3 +2,4 @@
 
 pub mod processes;
 pub mod raw_peer;
+pub mod town;
