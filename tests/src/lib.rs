@@ -1,5 +1,7 @@
 //! The harness of the end-to-end tests: real servers in a directory of their own, and a peer without rules.
 
+pub mod forger;
 pub mod processes;
 pub mod raw_peer;
+pub mod shop;
 pub mod town;

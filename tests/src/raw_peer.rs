@@ -11,8 +11,8 @@ use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId, RequestId};
 use netpay_protocol::index::SignedIndex;
 use netpay_protocol::key_list::{Purpose, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
-use netpay_protocol::layout::{Layout as _, Signed};
-use netpay_protocol::messages::{Account, Ask, AskQuote, Buy, Paid, Quoted, Redeem, Sold, Withdrawal};
+use netpay_protocol::layout::{Layout, Signed};
+use netpay_protocol::messages::{Account, Ask, AskChunk, AskQuote, Buy, Chunk, Paid, Quoted, Redeem, Sold, Withdrawal};
 use netpay_protocol::payment::{Pay, Payment, Revealed};
 use netpay_protocol::payout::{PayoutView, RequestPayout};
 use netpay_protocol::problem::Problem;
@@ -53,6 +53,13 @@ pub struct Coin {
     pub touchstone: Signed<Touchstone>,
     /// Its words.
     pub chain: PaywordChain,
+}
+
+impl Coin {
+    /// Its words through this one, by the last of them.
+    pub fn reveal(&self, through: u32) -> Revealed {
+        Revealed::one(PaywordIndex(through), self.chain.word(PaywordIndex(through)).expect("on the chain"))
+    }
 }
 
 /// See the module.
@@ -156,6 +163,20 @@ impl RawPeer {
         coins.collect()
     }
 
+    /// Buys one e-coin of these words, whatever they are worth and whoever they are bound to.
+    pub async fn buy_one(&self, n: u32, suite: Suite, unit: u32, guarantee: Guarantee) -> anyhow::Result<Coin> {
+        let mut order = self.order(n, 1, suite);
+        let most_debited_units = Units(u64::from(n) * u64::from(unit));
+        let buy = BuyEcoins { unit_value: UnitValue(unit), guarantee, most_debited_units, ..order.buy.content };
+        order.buy = self.sign(buy);
+        self.buy(&order).await?.pop().context("nothing was sold")
+    }
+
+    /// Signs whatever it is given.
+    pub fn sign<L: Layout>(&self, content: L) -> Signed<L> {
+        Signed::new(content, &self.key)
+    }
+
     /// A grant, overlapping with whatever else was granted.
     pub fn grant(&self, coin: &Coin, (from, to): (u32, u32), payee: PeerId) -> Signed<SignedIndex> {
         let index = SignedIndex {
@@ -251,17 +272,35 @@ impl RawPeer {
     /// Pays `from..to` through `to − 1` towards a quote.
     pub async fn pay(&self, coin: &Coin, range: (u32, u32), quoted: &Quoted) -> anyhow::Result<Paid> {
         let payee = quoted.quote.content.payee;
-        let through = PaywordIndex(range.1 - 1);
-        let word = coin.chain.word(through).context("beyond the chain")?;
-        let pay = Pay {
-            order: quoted.quote.content.digest(),
-            payment: Payment::First {
-                touchstone: coin.touchstone.clone(),
-                index: self.grant(coin, range, payee),
-                revealed: Revealed::one(through, word),
-            },
-        };
-        let subject = subjects::peer(payee, self.id(), PeerOp::Pay);
-        Ok(wire::decode(&self.call(subject, wire::encode(&pay)).await?)?)
+        let payment = Self::first(coin, self.grant(coin, range, payee), range.1 - 1);
+        self.send(payee, &Pay { order: quoted.quote.content.digest(), payment }).await
     }
+
+    /// A payment in the first form.
+    pub fn first(coin: &Coin, index: Signed<SignedIndex>, through: u32) -> Payment {
+        Payment::First { touchstone: coin.touchstone.clone(), index, revealed: coin.reveal(through) }
+    }
+
+    /// Sends a payment.
+    pub async fn send(&self, payee: PeerId, pay: &Pay) -> anyhow::Result<Paid> {
+        self.send_as(self.id(), payee, wire::encode(pay)).await
+    }
+
+    /// Sends a payment's bytes under any peer's name.
+    pub async fn send_as(&self, name: PeerId, payee: PeerId, pay: Vec<u8>) -> anyhow::Result<Paid> {
+        Ok(wire::decode(&self.call(subjects::peer(payee, name, PeerOp::Pay), pay).await?)?)
+    }
+
+    /// Fetches a chunk.
+    pub async fn chunk(&self, quoted: &Quoted, index: u64) -> anyhow::Result<Chunk> {
+        let ask = AskChunk { order: quoted.quote.content.digest(), index };
+        let subject = subjects::peer(quoted.quote.content.payee, self.id(), PeerOp::Chunk);
+        Ok(wire::decode(&self.call(subject, wire::encode(&ask)).await?)?)
+    }
+}
+
+/// The problem that a peer was answered with.
+pub fn problem<T: std::fmt::Debug>(result: anyhow::Result<T>) -> Problem {
+    let error = result.expect_err("a problem was expected");
+    error.downcast_ref::<Problem>().unwrap_or_else(|| panic!("{error:#}")).clone()
 }

@@ -14,7 +14,7 @@ pub struct Town {
     pub id: String,
     /// The broker; none while it is away.
     pub broker: Option<Process>,
-    _index: Process,
+    _index: Option<Process>,
 }
 
 impl Default for Town {
@@ -26,15 +26,22 @@ impl Default for Town {
 impl Town {
     /// A town whose broker and index serve.
     pub fn new() -> Self {
-        let world = World::new();
-        let id = world.init_broker(&[]);
-        let broker = Some(world.serve_broker());
-        let url = world.nats_url();
-        let index = ["--json", "init", "--dir", "index", "--role", "index", "--broker", &id, "--nats", &url];
+        let mut town = Self::without_index();
+        let (world, id, url) = (&town.world, &town.id, town.world.nats_url());
+        let index = ["--json", "init", "--dir", "index", "--role", "index", "--broker", id, "--nats", &url];
         world.ok("netpay-broker", &[&index[..], &["--http", "127.0.0.1:0"]].concat());
         let mut index = world.start("netpay-broker", &["--json", "serve", "--config", "index"], "index.log");
         index.wait_for("\"ready\":true");
-        Self { world, id, broker, _index: index }
+        town._index = Some(index);
+        town
+    }
+
+    /// A town where only the broker serves.
+    pub fn without_index() -> Self {
+        let world = World::new();
+        let id = world.init_broker(&[]);
+        let broker = Some(world.serve_broker());
+        Self { world, id, broker, _index: None }
     }
 
     /// A new peer without money; answers its id.
