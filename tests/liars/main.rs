@@ -5,6 +5,7 @@
 
 mod coins;
 mod payers;
+mod suppliers;
 
 use std::sync::{Arc, Mutex, Weak};
 

@@ -3,5 +3,6 @@
 pub mod forger;
 pub mod processes;
 pub mod raw_peer;
+pub mod raw_supplier;
 pub mod shop;
 pub mod town;

@@ -227,6 +227,14 @@ impl Get {
         if quote.chunk_bytes != CHUNK_BYTES {
             return Err(Failure::new(7, format!("the supplier's chunks have {} bytes", quote.chunk_bytes)));
         }
+        // The whole price would be due before the file is whole.
+        if (quote.first_chunk, quote.chunk_count) != (0, quote.chunks()) {
+            let text = format!(
+                "the quote is for {} chunks from chunk {} on, and others were asked for",
+                quote.chunk_count, quote.first_chunk
+            );
+            return Err(Failure::new(7, text));
+        }
         let listed = match (self.max_price, listed) {
             (None, None) => self.listed(session, net, payee).await,
             (_, listed) => listed,
