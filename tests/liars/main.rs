@@ -3,7 +3,9 @@
 //! Whoever meets a liar loses at most the window or the open grant, is told in words, and the ledger says the same as
 //! what the liar itself wrote down.
 
+mod bus;
 mod coins;
+mod index;
 mod payers;
 mod suppliers;
 

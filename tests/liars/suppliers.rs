@@ -1,11 +1,7 @@
 //! Suppliers that lie to a real `netpay get`: it loses at most what one payment was for, and says what was wrong.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use netpay_protocol::amounts::{PaywordIndex, Units};
-use netpay_protocol::ids::BrokerId;
+use netpay_protocol::ids::{BrokerId, PeerId};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::messages::{AskChunk, AskQuote, Chunk, Paid, Quoted};
@@ -14,77 +10,19 @@ use netpay_protocol::quote::Quote;
 use netpay_protocol::redemption::Verdict;
 use netpay_protocol::subjects::PeerOp;
 use netpay_protocol::wire;
-use netpay_tests::processes::Ended;
+use netpay_tests::buyer::Buyer;
 use netpay_tests::raw_peer::RawPeer;
 use netpay_tests::raw_supplier::{Asked, Lie, RawSupplier, Stall, Told};
 use netpay_tests::shop::{audit, raw_peer};
-use netpay_tests::town::Town;
 use serde_json::Value;
 
-/// Chunks of the files on offer, and their price.
-const CHUNKS: usize = 10;
-const PRICE: u64 = 10;
-
-/// A person with an honest agent, two chains of 64 words, and nothing else.
-pub struct Buyer {
-    /// Where.
-    pub town: Arc<Town>,
-    /// Its home.
-    pub name: String,
-}
-
-impl Buyer {
-    /// A new one.
-    pub fn new(town: Arc<Town>) -> Self {
-        static BORN: AtomicU32 = AtomicU32::new(0);
-        let name = format!("buyer-{}", BORN.fetch_add(1, Ordering::Relaxed));
-        town.join_with_money(&name, 128);
-        town.peer(&name, &["buy", "--n", "64", "--count", "2"]);
-        Self { town, name }
-    }
-
-    /// Where what it buys is saved.
-    pub fn file(&self) -> PathBuf {
-        self.town.world.path(&format!("{}.got", self.name))
-    }
-
-    /// `netpay get` from this supplier.
-    pub fn get(&self, from: &Stall, more: &[&str]) -> Ended {
-        let (content, supplier) = (from.content.to_string(), from.peer.id().to_string());
-        let file = format!("{}.got", self.name);
-        self.town.run(&self.name, &[&["get", &content, "--from", &supplier, "-o", &file], more].concat())
-    }
-
-    /// The agent ended with this exit code and these words, and there is no file.
-    pub fn is_told(&self, ended: &Ended, code: i32, words: &str) {
-        assert_eq!(ended.code, code, "{ended:?}");
-        assert!(ended.errors.contains(words), "{:?} instead of {words:?}", ended.errors);
-        assert!(!self.file().exists(), "a file that was not received whole");
-    }
-
-    /// Units that left, as its own history has it.
-    fn granted(&self) -> u64 {
-        let shown = self.town.peer(&self.name, &["history"]);
-        let entries = shown["entries"].as_array().expect("a list").iter();
-        entries.filter(|entry| entry["what"] == "grant").map(|entry| entry["units"].as_u64().expect("a number")).sum()
-    }
-
-    /// What left is what the supplier wrote down, and what the broker pays it for.
-    pub async fn lost(&self, stall: &Stall, units: u64) {
-        assert_eq!((stall.worth(), self.granted()), (units, units), "the supplier's book, and the buyer's");
-        if units > 0 {
-            assert_eq!(stall.redeem().await.balance_units, Units(units));
-        }
-        audit(&self.town);
-    }
-
-    fn received(&self, stall: &Stall) {
-        assert!(std::fs::read(self.file()).expect("it is there") == stall.bytes(), "another file");
-    }
-}
+/// Chunks of the files on offer.
+pub const CHUNKS: usize = 10;
+/// Their price.
+pub const PRICE: u64 = 10;
 
 /// A supplier and somebody who buys there.
-async fn given(lie: impl Fn(&Stall, &Asked) -> Told + Send + Sync + 'static) -> (RawSupplier, Buyer) {
+pub async fn given(lie: impl Fn(&Stall, &Asked) -> Told + Send + Sync + 'static) -> (RawSupplier, Buyer) {
     given_at(CHUNKS, PRICE, Box::new(lie)).await
 }
 
@@ -94,7 +32,8 @@ async fn given_at(chunks: usize, price: u64, lie: Lie) -> (RawSupplier, Buyer) {
     (supplier, Buyer::new(town))
 }
 
-fn truth(_: &Stall, _: &Asked) -> Told {
+/// No lie.
+pub fn truth(_: &Stall, _: &Asked) -> Told {
     Told::Truth
 }
 
@@ -240,8 +179,7 @@ async fn a_quote_that_is_not_the_supplier_s_or_not_for_this_is_not_paid() {
         quoted.quote.content.price_units = Units(9);
         quoted
     };
-    let for_another =
-        |stall: &Stall, _: &Asked, quote| stall.quoted(Quote { payee: netpay_protocol::ids::PeerId([9; 16]), ..quote });
+    let for_another = |stall: &Stall, _: &Asked, quote| stall.quoted(Quote { payee: PeerId([9; 16]), ..quote });
     let other_money = move |stall: &Stall, _: &Asked, quote| stall.quoted(Quote { broker: foreign, ..quote });
     let other_content = |stall: &Stall, _: &Asked, mut quote: Quote| {
         quote.content.0[0] ^= 1;

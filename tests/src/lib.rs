@@ -1,6 +1,8 @@
 //! The harness of the end-to-end tests: real servers in a directory of their own, and a peer without rules.
 
+pub mod buyer;
 pub mod forger;
+pub mod impostor;
 pub mod processes;
 pub mod raw_peer;
 pub mod raw_supplier;

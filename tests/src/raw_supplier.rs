@@ -205,7 +205,7 @@ impl Stall {
         Quote {
             broker: self.peer.broker,
             content: self.content,
-            size_bytes: self.tree.size_bytes(),
+            size_bytes: self.size_bytes(),
             chunk_bytes: CHUNK_BYTES,
             first_chunk: ask.first_chunk,
             chunk_count,
@@ -236,6 +236,11 @@ impl Stall {
     /// A chunk with its proof.
     pub fn slice(&self, index: u64) -> Vec<u8> {
         self.tree.slice(&File::open(&self.path).expect("our own file"), index).expect("unchanged")
+    }
+
+    /// The file's size.
+    pub fn size_bytes(&self) -> u64 {
+        self.tree.size_bytes()
     }
 
     /// The file itself.
