@@ -1,14 +1,8 @@
 //! The peer agent in real life: trade with the broker away, kills on either side, and what it says when it cannot.
 
-use std::path::PathBuf;
-
 use netpay_tests::processes::{World, until};
-use netpay_tests::town::Town;
+use netpay_tests::town::{Town, same};
 use serde_json::Value;
-
-fn same(a: &PathBuf, b: &PathBuf) {
-    assert!(std::fs::read(a).expect("there") == std::fs::read(b).expect("there"), "{a:?} and {b:?} differ");
-}
 
 #[test]
 fn a_file_is_bought_with_the_broker_away_and_redeemed_when_it_is_back() {

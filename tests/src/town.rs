@@ -1,6 +1,6 @@
 //! A town: a broker, an index, and peers in homes of their own, all real processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -94,4 +94,9 @@ impl Town {
         let claims = shown["till"].as_array().expect("a list").iter();
         claims.map(|claim| claim["price_units"].as_u64().expect("a number")).sum()
     }
+}
+
+/// Two files have the same bytes.
+pub fn same(a: &Path, b: &Path) {
+    assert!(std::fs::read(a).expect("there") == std::fs::read(b).expect("there"), "{a:?} and {b:?} differ");
 }
