@@ -30,6 +30,9 @@ const IN_FLIGHT: usize = 4;
 const AT_ONCE: usize = 64;
 /// How often the same message is sent before a silent or busy supplier is left for later.
 const TRIES: u32 = 5;
+/// How often, and how long, another order's payment to the same supplier is waited for.
+const WAITS: u32 = 200;
+const WAIT: Duration = Duration::from_millis(25);
 
 /// Why a download stopped. What was verified is kept.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,7 @@ pub enum Error {
     #[error(transparent)]
     Granting(#[from] granting::Error),
     /// No answer, or a problem.
-    #[error("the supplier: {0}")]
+    #[error(transparent)]
     Call(#[from] CallError),
     /// The file.
     #[error(transparent)]
@@ -97,23 +100,19 @@ impl<'a, S: Supplier> Download<'a, S> {
         }
     }
 
-    /// Pays and fetches until every chunk is there. `progress` hears of the bytes that were verified.
+    /// Pays and fetches until every chunk is there that this order can bring without paying for one that is held.
+    /// `progress` hears of the bytes that were verified.
     pub async fn run(&mut self, partial: &mut Partial, progress: &dyn Fn(u64)) -> Result<(), Error> {
         // A payment that was never answered comes first, whatever is due.
         self.pay(Units::ZERO).await?;
-        let mut first = 0;
-        loop {
-            let Some(next) = partial.missing(first).next() else {
-                return Ok(());
-            };
-            first = next;
+        while let Some(next) = next_chunk(&self.quote, self.paid, partial) {
             let due = match self.mode {
                 Mode::Session => self.quote.due_for_chunk(next),
-                Mode::PerPayment => self.quote.price_units,
+                Mode::PerPayment => self.quote.due_for_chunk(last_of_gap(&self.quote, next, partial)),
             };
             self.pay(due).await?;
-            let is_paid = |i: &u64| self.quote.due_for_chunk(*i) <= self.paid;
-            let paid_for: Vec<u64> = partial.missing(first).take(AT_ONCE).take_while(is_paid).collect();
+            let is_paid = |i: &u64| self.quote.offers(*i) && self.quote.due_for_chunk(*i) <= self.paid;
+            let paid_for: Vec<u64> = partial.missing(next).take(AT_ONCE).take_while(is_paid).collect();
             if paid_for.is_empty() {
                 return Err(granting::Error::from(Short { acknowledged: self.paid, sent: due }).into());
             }
@@ -126,12 +125,14 @@ impl<'a, S: Supplier> Download<'a, S> {
                 progress(u64::try_from(bytes.len()).unwrap_or(0));
             }
         }
+        Ok(())
     }
 
     /// Pays until `due` is acknowledged in all.
     async fn pay(&mut self, due: Units) -> Result<(), Error> {
         let (order, now_ms) = (self.order, (self.now_ms)());
         let mut answered: Option<(Pay, Units)> = None;
+        let mut waits = 0;
         loop {
             // The answer is kept, and the next payment made, in one commit.
             let next = self.store.write(|tx| {
@@ -140,12 +141,33 @@ impl<'a, S: Supplier> Download<'a, S> {
                 {
                     return Ok(Err(short));
                 }
-                granting::pay(tx, self.key, order, due, self.most, self.mode, now_ms).map(Ok)
+                match granting::pay(tx, self.key, order, due, self.most, self.mode, now_ms) {
+                    // What was answered is kept all the same.
+                    Err(granting::Error::Busy) => Ok(Ok(None)),
+                    next => next.map(|next| Ok(Some(next))),
+                }
             })?;
-            let Some(pay) = next.map_err(granting::Error::from)? else { return Ok(()) };
-            let paid = send(self.store, self.supplier, &pay, now_ms).await?;
-            self.paid = self.paid.max(paid);
-            answered = Some((pay, paid));
+            answered = None;
+            match next.map_err(granting::Error::from)? {
+                Some(Some(pay)) => {
+                    let paid = send(self.store, self.supplier, &pay, now_ms).await?;
+                    self.paid = self.paid.max(paid);
+                    answered = Some((pay, paid));
+                }
+                // Another process may be paying the same order.
+                Some(None) => {
+                    let kept = self.store.read(|tx| tx.out_order(order))?;
+                    self.paid = kept.map_or(self.paid, |kept| self.paid.max(kept.paid));
+                    return Ok(());
+                }
+                // Another order's payment is under way; whoever sent it may be gone, so it is sent again.
+                None if waits < WAITS => {
+                    waits += 1;
+                    settle_unanswered(self.store, self.supplier, self.quote.payee, Some(order), now_ms).await?;
+                    tokio::time::sleep(WAIT).await;
+                }
+                None => return Err(granting::Error::Busy.into()),
+            }
         }
     }
 
@@ -186,14 +208,19 @@ pub async fn settle_unanswered(
     Ok(())
 }
 
-/// What the chunks that are missing cost at most: what is due for a chunk counts all those before it, whoever they were
-/// bought from. Nothing when none is missing.
-pub fn price_of_rest(quote: &Quote, partial: &Partial, mode: Mode) -> Units {
-    match (partial.missing(0).last(), mode) {
-        (None, _) => Units::ZERO,
-        (Some(last), Mode::Session) => quote.due_for_chunk(last),
-        (Some(_), Mode::PerPayment) => quote.price_units,
-    }
+/// The next chunk that an order with so much paid can bring. What is due for a chunk counts those before it, so that an
+/// order whose next unpaid chunk is held (it came from elsewhere) is left, and not paid on.
+pub fn next_chunk(quote: &Quote, paid: Units, partial: &Partial) -> Option<u64> {
+    let next = partial.missing(quote.first_chunk).next().filter(|next| quote.offers(*next))?;
+    let is_paid = |i: u64| quote.due_for_chunk(i) <= paid;
+    let follows = next == quote.first_chunk || is_paid(next) || is_paid(next - 1);
+    follows.then_some(next)
+}
+
+/// The last chunk offered of the gap that begins at `first`.
+pub fn last_of_gap(quote: &Quote, first: u64, partial: &Partial) -> u64 {
+    let gap = (first..).take_while(|i| quote.offers(*i) && !partial.has(*i));
+    gap.last().unwrap_or(first)
 }
 
 /// Sends a payment until the supplier answers. One that is refused is sent once more, in the first form: the supplier may

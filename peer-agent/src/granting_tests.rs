@@ -306,11 +306,11 @@ fn not_even_a_word_left_over_takes_an_order_above_the_most_that_it_may_cost() {
         let key = &alice.me.signing;
         alice.store.write(|tx| granting::pay(tx, key, order, Units(6), Units(most), PerPayment, NOW))
     };
-    assert!(matches!(grant(4), Err(granting::Error::NotEnough { have: Units(0), .. })));
+    assert!(matches!(grant(4), Err(granting::Error::TooLarge { price: Units(4), total: Units(10) })));
     let first = grant(6).expect("enough").expect("one word of five");
     assert_eq!(first.payment.grant().0, large);
     alice.acknowledged(order, &first, 5).expect("as sent");
-    assert!(matches!(grant(9), Err(granting::Error::NotEnough { .. })), "one unit is due, and four more would go");
+    assert!(matches!(grant(9), Err(granting::Error::TooLarge { .. })), "one unit is due, and four more would go");
     // Smaller words fit, and come first even where larger ones are allowed.
     let small = alice.buy(&broker, chain_of(50, Suite::Sha256))[0].ecoin;
     let rest = grant(100).expect("enough").expect("one word of one");

@@ -11,11 +11,13 @@ pub mod errands;
 pub mod home;
 pub mod identity;
 pub mod net;
+pub mod obtaining;
 pub mod ports;
 pub mod serving;
 pub mod store;
 #[cfg(test)]
 mod test_broker;
+pub mod ticket;
 pub mod till;
 pub mod wallet;
 
@@ -27,6 +29,8 @@ mod buying_tests;
 mod download_tests;
 #[cfg(test)]
 mod granting_tests;
+#[cfg(test)]
+mod obtaining_tests;
 #[cfg(test)]
 mod redeeming_tests;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::payment::Pay;
 use netpay_protocol::problem::Problem;
-use netpay_protocol::quote::Quote;
+use netpay_protocol::quote::{Quote, Receipt};
 use netpay_protocol::redemption::{RedemptionBatch, Statement, Verdict};
 use netpay_protocol::subjects::{BrokerOp, PeerOp};
 use netpay_protocol::suite::{Payword, Suite};
@@ -152,6 +152,12 @@ pub trait OutOrders {
     fn out_order(&self, order: Digest) -> Stored<Option<OutOrder>>;
     /// Those not done, of one payee, latest first.
     fn open_out_orders(&self, payee: PeerId) -> Stored<Vec<OutOrder>>;
+    /// Those not done for one content on which words left, of all payees, latest first.
+    fn begun_out_orders(&self, content: ContentId) -> Stored<Vec<OutOrder>>;
+    /// Keeps a payee's receipt with its order, in place of an earlier one.
+    fn put_receipt(&self, receipt: &Signed<Receipt>) -> Stored<()>;
+    /// The receipt that is kept with an order.
+    fn receipt(&self, order: Digest) -> Stored<Option<Signed<Receipt>>>;
 }
 
 /// An order of the till: a quote that was given.
@@ -250,7 +256,7 @@ pub trait Batches {
 pub struct Entry {
     /// When.
     pub at_ms: u64,
-    /// `buy`, `buy_dropped`, `grant`, `refused`, `accept`, `redeem`, `double_spend`, `lost`.
+    /// `buy`, `buy_dropped`, `grant`, `refused`, `receipt`, `accept`, `redeem`, `double_spend`, `lost`.
     pub what: String,
     /// Payer, payee, or nobody but the broker.
     pub with: Option<PeerId>,
@@ -324,6 +330,52 @@ pub trait Shares {
     fn shares(&self) -> Stored<Vec<Share>>;
     /// Removes one; answers whether it was there.
     fn remove_share(&self, content: ContentId) -> Stored<bool>;
+}
+
+/// A folder whose files are on offer, all at one price.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Folder {
+    /// Where it is, without links on the way.
+    pub path: std::path::PathBuf,
+    /// The price of each file.
+    pub price: Units,
+    /// Words that each file is to be found by.
+    pub tags: String,
+}
+
+/// A file of a folder, as it was when it was hashed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FolderFile {
+    /// Where it is.
+    pub path: std::path::PathBuf,
+    /// Its size then.
+    pub size_bytes: u64,
+    /// When it had been changed last, in nanoseconds since 1970.
+    pub modified_ns: u64,
+    /// Its BLAKE3 hash.
+    pub content: ContentId,
+}
+
+/// Folders on offer, and what of them is.
+pub trait Folders {
+    /// Adds or replaces one.
+    fn put_folder(&self, folder: &Folder) -> Stored<()>;
+    /// All, by path.
+    fn folders(&self) -> Stored<Vec<Folder>>;
+    /// Removes one; answers whether it was there. Its files are to be forgotten first.
+    fn remove_folder(&self, path: &std::path::Path) -> Stored<bool>;
+    /// The files of one that were hashed, by path.
+    fn folder_files(&self, folder: &std::path::Path) -> Stored<Vec<FolderFile>>;
+    /// Adds or replaces one.
+    fn put_folder_file(&self, folder: &std::path::Path, file: &FolderFile) -> Stored<()>;
+    /// Forgets one.
+    fn forget_folder_file(&self, path: &std::path::Path) -> Stored<()>;
+    /// A file of a folder that has this content, if there is one: (its folder, the file).
+    fn file_with(&self, content: ContentId) -> Stored<Option<(std::path::PathBuf, FolderFile)>>;
+    /// Says that a folder put a share on offer, and not a person.
+    fn mark_share(&self, content: ContentId, folder: &std::path::Path) -> Stored<()>;
+    /// The folder that put a share on offer.
+    fn folder_of(&self, content: ContentId) -> Stored<Option<std::path::PathBuf>>;
 }
 
 /// Why a question has no answer.

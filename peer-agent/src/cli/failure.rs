@@ -5,7 +5,7 @@ use netpay_protocol::problem::{Kind, Problem};
 use crate::content::partial;
 use crate::ports::{CallError, StoreError};
 use crate::wallet::granting;
-use crate::{download, errands, home, net};
+use crate::{download, errands, home, net, obtaining};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -14,12 +14,14 @@ pub struct Failure {
     pub code: u8,
     /// For a person.
     pub text: String,
+    /// What a program is told besides: an object, or null.
+    pub also: serde_json::Value,
 }
 
 impl Failure {
     /// A failure with this code.
     pub fn new(code: u8, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self { code, text: text.into(), also: serde_json::Value::Null }
     }
 }
 
@@ -91,6 +93,8 @@ impl From<granting::Error> for Failure {
         let code = match error {
             granting::Error::NotEnough { .. } => 5,
             granting::Error::Short(_) => 7,
+            granting::Error::TooLarge { .. } => 4,
+            granting::Error::Busy => 75,
             _ => 1,
         };
         Self::new(code, error.to_string())
@@ -100,10 +104,24 @@ impl From<granting::Error> for Failure {
 impl From<partial::Error> for Failure {
     fn from(error: partial::Error) -> Self {
         let code = match error {
-            partial::Error::NotTheContent => 7,
+            partial::Error::NotTheContent | partial::Error::NotTheSize(_) => 7,
             _ => 1,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<obtaining::Error> for Failure {
+    fn from(error: obtaining::Error) -> Self {
+        match error {
+            obtaining::Error::NotAsAsked(text) => Self::new(7, text),
+            obtaining::Error::TooDear(text) => Self::new(4, text),
+            obtaining::Error::Granting(error) => error.into(),
+            obtaining::Error::Call(error) => error.into(),
+            obtaining::Error::Download(error) => error.into(),
+            obtaining::Error::Partial(error) => error.into(),
+            obtaining::Error::Store(error) => error.into(),
+        }
     }
 }
 

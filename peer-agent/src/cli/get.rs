@@ -1,55 +1,51 @@
-//! `netpay get`: downloads content from a supplier and pays for it, chunk by chunk.
+//! `netpay get`: downloads contents and pays for them, chunk by chunk, from one supplier after another.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use futures::StreamExt as _;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{ContentId, PeerId};
-use netpay_protocol::listing::Listing;
-use netpay_protocol::messages::{AskQuote, Quoted};
-use netpay_protocol::subjects::PeerOp;
-use netpay_protocol::wire;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::candidates::{Looking, Wanted};
 use super::failure::Failure;
-use super::search;
 use super::session::{Session, now_ms};
-use crate::content::partial::Partial;
-use crate::content::{CHUNK_BYTES, Existing};
-use crate::download::{self, Download};
-use crate::net::{Net, ToPeer};
-use crate::ports::{CallError, OutOrder, OutOrders as _, Supplier as _};
-use crate::wallet::granting;
+use crate::content::{Existing, filename};
+use crate::net::Net;
+use crate::obtaining::{Obtaining, Used, Wish};
 use crate::wallet::purse::Mode;
 
-/// Buy and download content. What was interrupted is taken up where it stopped, and never paid twice.
+/// Buy and download contents. What was interrupted is taken up where it stopped, and never paid twice.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Without --max-price it may cost what the supplier's listing says.\n\nA supplier is paid for a chunk and all chunks before it: there is no price for a part yet. So a download that was\nbegun elsewhere, or under a quote that has expired, goes on only if --max-price covers what the rest costs at most;\nonly the missing chunks are fetched.\n\nExamples:\n  netpay get CONTENT --max-price 20\n  netpay get CONTENT --from PEER --pay per-payment -o song.ogg"
+    after_help = "Without --max-price it may cost what the supplier's listing, or the ticket, says.\n\nWhen a supplier goes away or brings something else, the next one that the index lists brings the rest; only what is\nmissing is paid. --from keeps to one supplier.\n\nExamples:\n  netpay get CONTENT --max-price 20\n  netpay get netpay:… -o song.ogg\n  netpay get CONTENT CONTENT CONTENT -o music/\n  netpay get CONTENT --from PEER --pay per-payment -o song.ogg"
 )]
 pub struct Get {
-    /// The content's id, as `netpay search` shows it.
-    content: ContentId,
-    /// The supplier; otherwise the cheapest that is online.
+    /// Content ids, as `netpay search` shows them, or tickets.
+    #[arg(required = true, value_name = "CONTENT")]
+    contents: Vec<Wanted>,
+    /// The only supplier; otherwise the cheapest that is online, and then the next.
     #[arg(long, value_name = "PEER")]
     from: Option<PeerId>,
     /// How to pay: words as chunks come, or the paper's way, all at once.
     #[arg(long, value_enum, default_value = "session")]
     pay: Pay,
-    /// The most that it may cost.
+    /// The most that each content may cost in all, whoever supplies it.
     #[arg(long, value_name = "UNITS")]
     max_price: Option<u64>,
-    /// Where to save it; otherwise here, under the name it is offered by.
-    #[arg(short, long, value_name = "FILE")]
+    /// Where to save: a file, or the folder for several; otherwise here, under the name it is offered by.
+    #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Replace a file that is already there.
     #[arg(long)]
     force: bool,
 }
 
-/// How often, and how long apart, the index is asked for a listing that it does not have yet.
-const LOOKUPS: u32 = 11;
-const LOOKUP_EVERY: Duration = Duration::from_millis(500);
+/// Contents that are downloaded at once.
+const AT_ONCE: usize = 4;
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Pay {
@@ -57,62 +53,145 @@ enum Pay {
     PerPayment,
 }
 
+/// Targets that this command saves to.
+type Taken = RefCell<BTreeSet<PathBuf>>;
+
+/// A content that was downloaded.
+struct Got {
+    target: PathBuf,
+    bytes: u64,
+    object: Value,
+}
+
 impl Get {
     /// Runs it.
     pub async fn run(&self, session: &Session) -> Result<(), Failure> {
-        let started = Instant::now();
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.contents.iter().find(|wanted| !seen.insert(wanted.content)) {
+            return Err(Failure::new(2, format!("content {} is named twice", twice.content)));
+        }
         let net = session.connect().await?;
-        let (payee, name, listed) = self.find(session, &net).await?;
-        let target = self.output.clone().unwrap_or_else(|| PathBuf::from(name));
-        if !self.force && target.exists() {
+        let taken = Taken::default();
+        let (net, taken) = (&net, &taken);
+        if let [wanted] = &self.contents[..] {
+            let got = self.one(session, net, wanted, taken).await?;
+            session.print(&got.object, || line(&got));
+            return Ok(());
+        }
+        if let Some(folder) = &self.output {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Failure::new(1, format!("the folder {}: {error}", folder.display())))?;
+        }
+        let downloads = futures::stream::iter(&self.contents)
+            .map(|wanted| async move { (wanted.content, self.one(session, net, wanted, taken).await) })
+            .buffered(AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        self.report(session, downloads)
+    }
+
+    fn report(&self, session: &Session, downloads: Vec<(ContentId, Result<Got, Failure>)>) -> Result<(), Failure> {
+        let object = |(content, result): &(ContentId, Result<Got, Failure>)| match result {
+            Ok(got) => got.object.clone(),
+            Err(failure) => {
+                json!({ "content": content.to_string(), "error": failure.text, "exit_code": failure.code })
+            }
+        };
+        let objects: Vec<Value> = downloads.iter().map(object).collect();
+        let failed: Vec<String> = downloads
+            .iter()
+            .filter_map(|(content, result)| Some(format!("{content}: {}", result.as_ref().err()?.text)))
+            .collect();
+        let Some(code) = downloads.iter().find_map(|(_, result)| Some(result.as_ref().err()?.code)) else {
+            let lines = || downloads.iter().filter_map(|(_, got)| Some(line(got.as_ref().ok()?) + "\n")).collect();
+            session.print(&json!({ "downloads": objects }), lines);
+            return Ok(());
+        };
+        for got in downloads.iter().filter_map(|(_, got)| got.as_ref().ok()) {
+            eprintln!("{}", line(got));
+        }
+        let also = json!({ "downloads": objects });
+        Err(Failure { also, ..Failure::new(code, failed.join("\n")) })
+    }
+
+    /// One content, from one supplier after another.
+    async fn one(&self, session: &Session, net: &Net, wanted: &Wanted, taken: &Taken) -> Result<Got, Failure> {
+        let started = Instant::now();
+        let looking = Looking { session, net, wanted, from: self.from };
+        let is_one = self.contents.len() == 1;
+        let mut file = self.output.clone().filter(|path| is_one && !path.is_dir());
+        let mut found = looking.first(file.is_none(), self.max_price.is_none()).await?;
+        let target = match file.take() {
+            Some(file) => file,
+            None => self.target(found.name.as_deref(), wanted.content, taken),
+        };
+        if !self.force && std::fs::symlink_metadata(&target).is_ok() {
             return Err(Failure::new(
                 1,
                 format!("{} exists; replace it with --force, or save elsewhere with -o", target.display()),
             ));
         }
-        let supplier = net.to_peer(payee);
-        let order = self.order(session, &net, &supplier, payee, listed).await?;
-        let quote = &order.quote.content;
-        // One that is under way was agreed before; the most that it may cost can be said anew.
-        self.is_price_agreed(quote.price_units, Some(quote.price_units))?;
-        let digest = granting::order_of(&order);
-        let mut partial = Partial::open(&target, quote.content, quote.size_bytes)?;
-        if order.sent == Units::ZERO {
-            self.is_rest_covered(&partial, download::price_of_rest(quote, &partial, self.mode()))?;
+        let bar = progress_bar(session, is_one);
+        let progress = |done, of| {
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        let mut obtaining = Obtaining::new(Wish {
+            store: &session.store,
+            me: &session.home.identity,
+            broker: session.home.config.broker,
+            content: wanted.content,
+            target: &target,
+            mode: self.mode(),
+            max_price: self.max_price.map(Units),
+            now_ms: &now_ms,
+            progress: &progress,
+        })?;
+        let (mut tried, mut failures) = (BTreeSet::new(), Vec::new());
+        loop {
+            let Some(next) = found.queue.pop_front() else {
+                if found.is_all {
+                    break;
+                }
+                // The ticket's supplier failed; whether the index can be asked does not matter any more.
+                found = looking.rest().await.unwrap_or(super::candidates::Found { is_all: true, ..found });
+                continue;
+            };
+            if !tried.insert(next.peer) {
+                continue;
+            }
+            if !failures.is_empty() {
+                eprintln!("netpay: going on with supplier {}", next.peer);
+            }
+            match obtaining.buy_from(&net.to_peer(next.peer), next.peer, next.listed).await {
+                Ok(()) => {
+                    bar.finish_and_clear();
+                    let used = obtaining.finish(if self.force { Existing::Replace } else { Existing::Keep })?;
+                    return Ok(self.got(wanted.content, target, &used, next.peer, started));
+                }
+                Err(error) => {
+                    let goes_on = error.is_the_suppliers();
+                    let failure = Failure::from(error);
+                    let failure = Failure::new(failure.code, format!("supplier {}: {}", next.peer, failure.text));
+                    if goes_on && self.from.is_none() {
+                        eprintln!("netpay: {}", failure.text);
+                    }
+                    failures.push(failure);
+                    if !goes_on {
+                        break;
+                    }
+                }
+            }
         }
-        download::settle_unanswered(&session.store, &supplier, payee, Some(digest), now_ms()).await?;
-        let result = self.download(session, &supplier, &order, &mut partial).await;
-        let paid = session.store.read(|tx| tx.out_order(digest))?.unwrap_or(order.clone());
-        if let Err(failure) = result {
-            let held = partial.held();
-            partial.sync().map_err(|e| Failure::new(1, e.to_string()))?;
-            return Err(Failure::new(
-                failure.code,
-                format!(
-                    "{}\npaid {} of {} units, got {held} of {} verified chunks, kept in {}.part; the same command goes on from there",
-                    failure.text,
-                    paid.sent,
-                    quote.price_units,
-                    quote.chunks(),
-                    target.display()
-                ),
-            ));
-        }
-        partial.finish(if self.force { Existing::Replace } else { Existing::Keep })?;
-        session.store.write(|tx| granting::close_order(tx, digest))?;
-        let object = json!({
-            "content": self.content.to_string(),
-            "file": target.display().to_string(),
-            "bytes": quote.size_bytes,
-            "price_units": quote.price_units.0,
-            "paid_units": paid.paid.0,
-            "words": paid.words.0,
-            "seconds": started.elapsed().as_secs_f64(),
-            "supplier": payee.to_string(),
-            "mode": self.mode().name(),
-        });
-        session.print(&object, || format!("{}  {} bytes for {} units", target.display(), quote.size_bytes, paid.paid));
-        Ok(())
+        bar.finish_and_clear();
+        Err(unfinished(obtaining, wanted.content, &target, failures)?)
+    }
+
+    /// A file in the folder, under a name that is harmless, and no other download's of this command.
+    fn target(&self, name: Option<&str>, content: ContentId, taken: &Taken) -> PathBuf {
+        let folder = self.output.clone().unwrap_or_default();
+        let named = folder.join(filename::of_download(name.unwrap_or_default(), content));
+        if taken.borrow_mut().insert(named.clone()) { named } else { folder.join(content.to_string()) }
     }
 
     fn mode(&self) -> Mode {
@@ -122,190 +201,89 @@ impl Get {
         }
     }
 
-    /// Whether a new order may take up what is held.
-    fn is_rest_covered(&self, partial: &Partial, rest: Units) -> Result<(), Failure> {
-        let held = partial.held();
-        if held == 0 || rest.0 <= self.max_price.unwrap_or(0) {
-            return Ok(());
-        }
-        Err(Failure::new(
-            4,
-            format!(
-                "{held} chunks are held already, and were not bought with this order; the rest costs at most {rest} units here: allow it with --max-price {rest}; nothing was paid now"
-            ),
-        ))
-    }
-
-    /// Whether a quote is not above what the person said, or else what the listing says.
-    fn is_price_agreed(&self, price: Units, listed: Option<Units>) -> Result<(), Failure> {
-        let text = match (self.max_price, listed) {
-            (Some(most), _) if price.0 <= most => return Ok(()),
-            (None, Some(listed)) if price <= listed => return Ok(()),
-            (Some(most), _) => format!("it costs {price} units, more than --max-price {most}; nothing was paid now"),
-            (None, Some(listed)) => format!(
-                "the supplier asks {price} units, and its listing says {listed}; allow it with --max-price {price}"
-            ),
-            (None, None) => format!(
-                "the supplier asks {price} units, and the index has no listing of its to compare; allow it with --max-price {price}"
-            ),
+    fn got(&self, content: ContentId, target: PathBuf, used: &[Used], last: PeerId, started: Instant) -> Got {
+        let bytes = std::fs::metadata(&target).map_or(0, |file| file.len());
+        let sum = |of: &dyn Fn(&Used) -> u64| used.iter().map(of).sum::<u64>();
+        // Of an order that was left, only what was paid counts.
+        let price = |used: &Used| {
+            let (order, quote) = (&used.order, &used.order.quote.content);
+            if order.done { quote.price_units.0 } else { order.paid.0 }
         };
-        Err(Failure::new(4, text))
-    }
-
-    /// What the supplier's listing says; asks for some seconds, since what was shared just now is announced just now.
-    async fn listed(&self, session: &Session, net: &Net, payee: PeerId) -> Option<Units> {
-        for attempt in 0..LOOKUPS {
-            if attempt > 0 {
-                tokio::time::sleep(LOOKUP_EVERY).await;
-            }
-            let Ok((hits, _)) = search::ask(session, net, self.content.to_string(), 0, 100).await else { continue };
-            let ours = |(listing, _): &(Listing, bool)| listing.content == self.content && listing.supplier == payee;
-            if let Some((listing, _)) = hits.into_iter().find(ours) {
-                return Some(listing.price_units);
+        for (peer, lacks) in used.iter().filter_map(|used| Some((used.order.quote.content.payee, used.receipt?.1))) {
+            if lacks > Units::ZERO {
+                eprintln!("netpay: supplier {peer} gave a receipt for {lacks} units fewer than it was paid");
             }
         }
-        None
-    }
-
-    /// The supplier, the name to save under, and the listing's price if the index was asked.
-    async fn find(&self, session: &Session, net: &Net) -> Result<(PeerId, String, Option<Units>), Failure> {
-        let named = || self.content.to_string();
-        if let (Some(peer), Some(_)) = (self.from, &self.output) {
-            return Ok((peer, named(), None));
-        }
-        let found = search::ask(session, net, named(), 0, 100).await;
-        let (hits, _) = match (found, self.from) {
-            (Ok(found), _) => found,
-            // Without the index there is no name, but there is the supplier.
-            (Err(_), Some(peer)) => return Ok((peer, named(), None)),
-            (Err(failure), None) => return Err(failure),
-        };
-        let best = hits
-            .into_iter()
-            .filter(|(listing, _)| listing.content == self.content)
-            .filter(|(listing, _)| self.from.is_none_or(|peer| peer == listing.supplier))
-            .filter(|(listing, _)| listing.supplier != session.home.identity.peer())
-            .min_by_key(|(listing, online)| (!online, listing.price_units));
-        match (best, self.from) {
-            // No path can be in it: that was checked when the listing was read. What starts with a dot is hidden from a
-            // person and read by programs, so nobody else gets to choose such a name.
-            (Some((listing, _)), _) => {
-                let name = if listing.name.starts_with('.') { named() } else { listing.name };
-                Ok((listing.supplier, name, Some(listing.price_units)))
-            }
-            (None, Some(peer)) => Ok((peer, named(), None)),
-            (None, None) => Err(Failure::new(3, format!("nobody offers content {}", self.content))),
-        }
-    }
-
-    /// The order that is under way for this content, or a new one.
-    async fn order(
-        &self,
-        session: &Session,
-        net: &Net,
-        supplier: &ToPeer,
-        payee: PeerId,
-        listed: Option<Units>,
-    ) -> Result<OutOrder, Failure> {
-        let open = session.store.read(|tx| tx.open_out_orders(payee))?;
-        // Its price was agreed when it was first paid; one that nothing was paid for is asked for again.
-        let is_paid = |order: &OutOrder| order.quote.content.content == self.content && order.sent > Units::ZERO;
-        if let Some(order) = open.into_iter().find(is_paid) {
-            return Ok(order);
-        }
-        let ask = AskQuote { content: self.content, first_chunk: 0, chunk_count: None };
-        let bytes = supplier.ask(PeerOp::Quote, wire::encode(&ask)).await.map_err(|error| {
-            let failure = Failure::from(error);
-            Failure::new(failure.code, format!("the supplier {payee}: {}", failure.text))
-        })?;
-        let quoted: Quoted = wire::decode(&bytes).map_err(|error| CallError::Unreadable(error.to_string()))?;
-        let broker = session.home.config.broker;
-        if let Some(wrong) = granting::wrong_with(&quoted, broker, payee, self.content, now_ms()) {
-            return Err(Failure::new(7, wrong));
-        }
-        let quote = &quoted.quote.content;
-        if quote.chunk_bytes != CHUNK_BYTES {
-            return Err(Failure::new(7, format!("the supplier's chunks have {} bytes", quote.chunk_bytes)));
-        }
-        // The whole price would be due before the file is whole.
-        if (quote.first_chunk, quote.chunk_count) != (0, quote.chunks()) {
-            let text = format!(
-                "the quote is for {} chunks from chunk {} on, and others were asked for",
-                quote.chunk_count, quote.first_chunk
-            );
-            return Err(Failure::new(7, text));
-        }
-        let listed = match (self.max_price, listed) {
-            (None, None) => self.listed(session, net, payee).await,
-            (_, listed) => listed,
-        };
-        self.is_price_agreed(quote.price_units, listed)?;
-        Ok(session.store.write(|tx| granting::open_order(tx, &quoted))?)
-    }
-
-    async fn download(
-        &self,
-        session: &Session,
-        supplier: &ToPeer,
-        order: &OutOrder,
-        partial: &mut Partial,
-    ) -> Result<(), Failure> {
-        let bar = progress_bar(session, order.quote.content.size_bytes);
-        bar.inc(partial.held().saturating_mul(u64::from(CHUNK_BYTES)));
-        let (store, key) = (&session.store, &session.home.identity.signing);
-        let most = self.max_price.map_or(Units(u64::MAX), Units);
-        let mut download = Download::new(store, key, supplier, self.mode(), most, &now_ms, order);
-        let result = download.run(partial, &|bytes| bar.inc(bytes)).await;
-        bar.finish_and_clear();
-        Ok(result?)
+        let object = json!({
+            "content": content.to_string(),
+            "file": target.display().to_string(),
+            "bytes": bytes,
+            "price_units": sum(&price),
+            "paid_units": sum(&|used| used.order.paid.0),
+            "words": sum(&|used| u64::from(used.order.words.0)),
+            "seconds": started.elapsed().as_secs_f64(),
+            "supplier": last.to_string(),
+            "suppliers": suppliers(used),
+            "mode": self.mode().name(),
+        });
+        Got { target, bytes, object }
     }
 }
 
-fn progress_bar(session: &Session, bytes: u64) -> indicatif::ProgressBar {
-    if session.json {
+/// What was paid to whom for one file.
+fn suppliers(used: &[Used]) -> Vec<Value> {
+    let peers: BTreeSet<PeerId> = used.iter().map(|used| used.order.quote.content.payee).collect();
+    let object = |peer: PeerId| {
+        let of_peer = || used.iter().filter(move |used| used.order.quote.content.payee == peer);
+        let receipts = of_peer().filter_map(|used| used.receipt).map(|(units, _)| units.0);
+        let has_receipt = of_peer().any(|used| used.receipt.is_some());
+        json!({
+            "peer": peer.to_string(),
+            "paid_units": of_peer().map(|used| used.order.paid.0).sum::<u64>(),
+            "words": of_peer().map(|used| u64::from(used.order.words.0)).sum::<u64>(),
+            "chunks": of_peer().map(|used| used.chunks).sum::<u64>(),
+            "receipt_units": has_receipt.then(|| receipts.sum::<u64>()),
+        })
+    };
+    peers.into_iter().map(object).collect()
+}
+
+/// Why it did not come to an end, and how things stand.
+fn unfinished(
+    obtaining: Obtaining<'_>,
+    content: ContentId,
+    target: &Path,
+    failures: Vec<Failure>,
+) -> Result<Failure, Failure> {
+    let (held, of) = obtaining.held();
+    let used = obtaining.leave()?;
+    let paid: u64 = used.iter().map(|used| used.order.sent.0).sum();
+    // What a person can allow or mend comes before what only others can.
+    let mendable = failures.iter().find(|failure| matches!(failure.code, 4 | 5));
+    let Some(first) = mendable.or(failures.first()) else {
+        return Ok(Failure::new(3, format!("nobody offers content {content}")));
+    };
+    let mut text = first.text.clone();
+    if held > 0 || paid > 0 {
+        text += &format!(
+            "\npaid {paid} units, got {held} of {of} verified chunks, kept in {}.part; the same command goes on from there",
+            target.display()
+        );
+    }
+    let also = json!({ "suppliers": suppliers(&used) });
+    Ok(Failure { also, ..Failure::new(first.code, text) })
+}
+
+fn line(got: &Got) -> String {
+    format!("{}  {} bytes for {} units", got.target.display(), got.bytes, got.object["paid_units"])
+}
+
+fn progress_bar(session: &Session, is_one: bool) -> indicatif::ProgressBar {
+    if session.json || !is_one {
         return indicatif::ProgressBar::hidden();
     }
     let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    indicatif::ProgressBar::new(bytes).with_style(
+    indicatif::ProgressBar::new(0).with_style(
         indicatif::ProgressStyle::with_template(style).unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn get(max_price: Option<u64>) -> Get {
-        Get { content: ContentId([1; 32]), from: None, pay: Pay::Session, max_price, output: None, force: false }
-    }
-
-    #[test]
-    fn a_price_is_agreed_up_to_what_the_person_said_or_else_up_to_what_the_listing_says() {
-        for (max_price, listed, price, agreed) in [
-            (Some(5), None, 5, true),
-            (Some(5), None, 6, false),
-            (Some(5), Some(9), 6, false),
-            (Some(9), Some(5), 6, true),
-            (None, Some(5), 5, true),
-            (None, Some(5), 6, false),
-            (None, None, 1, false),
-        ] {
-            let result = get(max_price).is_price_agreed(Units(price), listed.map(Units));
-            assert_eq!(result.as_ref().err().map(|failure| failure.code), (!agreed).then_some(4), "{result:?}");
-        }
-        let above = get(None).is_price_agreed(Units(6), Some(Units(5))).expect_err("above").text;
-        assert!(above.contains("asks 6") && above.contains("says 5"), "{above}");
-    }
-
-    #[test]
-    fn what_is_held_is_gone_on_with_under_a_new_order_only_if_the_person_allows_what_it_costs() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut partial = Partial::open(&dir.path().join("song"), ContentId([1; 32]), 200_000).expect("opens");
-        get(None).is_rest_covered(&partial, Units(30)).expect("nothing is held");
-        partial.write(1, &vec![7; 200_000 - 131_072]).expect("fits");
-        for (max_price, covered) in [(None, false), (Some(29), false), (Some(30), true)] {
-            let result = get(max_price).is_rest_covered(&partial, Units(30));
-            assert_eq!(result.as_ref().err().map(|failure| failure.code), (!covered).then_some(4), "{result:?}");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod balance;
 mod buy;
+mod candidates;
 mod failure;
 mod get;
 mod history;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use failure::Failure;
 use session::Session;
@@ -81,7 +82,11 @@ pub fn run(args: Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if args.json {
-                session::print(true, &json!({ "error": failure.text, "exit_code": failure.code }), String::new);
+                let mut object = json!({ "error": failure.text, "exit_code": failure.code });
+                if let (Some(object), Value::Object(also)) = (object.as_object_mut(), &failure.also) {
+                    object.extend(also.clone());
+                }
+                session::print(true, &object, String::new);
             }
             eprintln!("netpay: {}", failure.text);
             ExitCode::from(failure.code)

@@ -1,9 +1,10 @@
 //! Content in chunks that are verified one by one against its BLAKE3 hash (DESIGN §6).
 //!
 //! Apart from payment and network, so that what a chunk is can be tested on bytes alone. [`tree`] proves and checks
-//! chunks, [`partial`] keeps a download in progress, `naming` ends it. Decides nothing about price or peers, and never
+//! chunks, [`partial`] keeps a download in progress, `naming` ends it under a name that [`filename`] found harmless. Decides nothing about price or peers, and never
 //! answers bytes that it has not verified.
 
+pub mod filename;
 mod naming;
 pub mod partial;
 pub mod tree;

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bao_tree::io::sync::{ReadAt as _, WriteAt as _};
@@ -40,6 +41,12 @@ pub enum Error {
     /// All chunks are there, yet the whole is not the content. Open again: what still fits its seal is kept.
     #[error("downloaded file does not have the content's hash")]
     NotTheContent,
+    /// Chunks that were verified show that the content is not so large, or larger.
+    #[error("{0} bytes are claimed for the content, and verified chunks of it show that it has not that size")]
+    NotTheSize(u64),
+    /// Something else has the name of the unfinished download.
+    #[error("{0} is there and is no unfinished download: move it away, or save elsewhere with -o")]
+    NotOurs(PathBuf),
     /// The target is there and is another file.
     #[error("{0} exists and is another file")]
     TargetExists(PathBuf),
@@ -65,15 +72,57 @@ impl Partial {
         if size_bytes > MAX_CONTENT_BYTES {
             return Err(Error::TooLarge(size_bytes));
         }
-        let data = open_file(&beside(target, ".part"))?;
+        let (part, state) = (beside(target, ".part"), beside(target, ".part.state"));
+        let found = [&part, &state].map(|path| std::fs::symlink_metadata(path).ok());
+        // What a person put there is not ours to overwrite, and a link may lead anywhere.
+        if let [Some(part_is), state_is] = &found
+            && (!part_is.is_file() || (part_is.len() > 0 && state_is.is_none()))
+        {
+            return Err(Error::NotOurs(part));
+        }
+        if found[1].as_ref().is_some_and(|state| !state.is_file()) {
+            return Err(Error::NotOurs(state));
+        }
+        let data = open_file(&part)?;
         data.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Error::Busy(target.to_owned()),
             TryLockError::Error(error) => error.into(),
         })?;
-        let state = open_file(&beside(target, ".part.state"))?;
+        // The one who held it may have finished it meanwhile, or removed it: then this is no file of ours to write to.
+        if std::fs::symlink_metadata(&part).map(|there| there.ino()).ok() != Some(data.metadata()?.ino()) {
+            return Err(Error::Busy(target.to_owned()));
+        }
+        let state = open_file(&state)?;
         let mut partial = Self { target: target.to_owned(), content, size_bytes, data, state, held: BTreeSet::new() };
         partial.held = partial.sealed()?;
         Ok(partial)
+    }
+
+    /// The size that the content is taken to have.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Takes the content to have another size: what one supplier says of it, only the last chunk proves. Chunks that
+    /// were verified stay; a size that they contradict is refused.
+    pub fn resize(&mut self, size_bytes: u64) -> Result<(), Error> {
+        if size_bytes == self.size_bytes {
+            return Ok(());
+        }
+        let last = chunks(self.size_bytes).checked_sub(1);
+        let is_proven = last.is_none_or(|last| self.has(last));
+        let fits = |index: &u64| place(size_bytes, *index) == place(self.size_bytes, *index);
+        if size_bytes > MAX_CONTENT_BYTES || is_proven || !self.held.iter().all(fits) {
+            return Err(Error::NotTheSize(size_bytes));
+        }
+        self.size_bytes = size_bytes;
+        for index in &self.held {
+            let (offset, length) = place(size_bytes, *index).expect("it fits, see above");
+            let mut bytes = vec![0; length];
+            self.data.read_exact_at(offset, &mut bytes)?;
+            self.state.write_all_at(seal_offset(*index), &self.seal(*index, &bytes))?;
+        }
+        Ok(())
     }
 
     /// Whether chunk `index` is on disk.
@@ -89,6 +138,13 @@ impl Partial {
     /// The chunks that are not, in ascending order, from `first` on.
     pub fn missing(&self, first: u64) -> impl Iterator<Item = u64> + '_ {
         (first..chunks(self.size_bytes)).filter(|index| !self.has(*index))
+    }
+
+    /// The first stretch of chunks that are not: where it begins, and how many they are.
+    pub fn first_gap(&self) -> Option<(u64, u64)> {
+        let first = self.missing(0).next()?;
+        let end = self.held.range(first..).next().copied().unwrap_or(chunks(self.size_bytes));
+        Some((first, end - first))
     }
 
     /// Keeps chunk `index`, which [`super::tree::open_slice`] has verified. A chunk held already is left alone.
@@ -110,6 +166,15 @@ impl Partial {
     pub fn sync(&self) -> io::Result<()> {
         self.data.sync_data()?;
         self.state.sync_data()
+    }
+
+    /// Leaves it for later. Nothing stays on disk of a download that never had anything.
+    pub fn leave(self) -> io::Result<()> {
+        if self.data.metadata()?.len() > 0 || self.state.metadata()?.len() > 0 {
+            return self.sync();
+        }
+        naming::remove_if_there(&beside(&self.target, ".part.state"))?;
+        naming::remove_if_there(&beside(&self.target, ".part"))
     }
 
     /// Verifies the whole, makes it durable and gives it its name. With [`Existing::Keep`] a target that is there

@@ -160,6 +160,7 @@ fn leftovers_of_other_content_or_of_another_size_count_as_nothing() {
 fn leftovers_of_a_longer_file_do_not_become_part_of_this_one() {
     let scene = Scene::new(CHUNK + 5);
     fs::write(scene.path("film.part"), vec![1; 3 * CHUNK]).expect("written");
+    fs::write(scene.path("film.part.state"), "").expect("written");
     scene.whole().finish(Existing::Keep).expect("finished");
     assert_eq!(fs::read(scene.path("film")).expect("read"), scene.bytes);
 }
@@ -266,4 +267,53 @@ fn a_lying_size_takes_no_memory_and_no_disk() {
     let refused = partial.finish(Existing::Keep);
     assert!(matches!(refused, Err(Error::Incomplete(_))), "{refused:?}");
     assert_eq!(fs::metadata(scene.path("film.part")).expect("there").len(), 0);
+}
+
+#[test]
+fn a_file_or_link_that_has_the_name_of_the_unfinished_download_is_left_alone() {
+    let scene = Scene::new(CHUNK);
+    let refused = || matches!(Partial::open(&scene.path("film"), scene.content(), 9), Err(Error::NotOurs(_)));
+    fs::write(scene.path("film.part"), "a person's").expect("written");
+    assert!(refused());
+    assert_eq!(fs::read(scene.path("film.part")).expect("read"), b"a person's");
+    fs::remove_file(scene.path("film.part")).expect("ours");
+    for name in ["film.part", "film.part.state"] {
+        std::os::unix::fs::symlink(scene.path("elsewhere"), scene.path(name)).expect("linked");
+        assert!(refused(), "{name}");
+        fs::remove_file(scene.path(name)).expect("ours");
+    }
+    assert!(!scene.path("elsewhere").exists());
+}
+
+#[test]
+fn the_first_gap_ends_where_a_chunk_is_held_or_the_content_ends() {
+    let scene = Scene::new(6 * CHUNK);
+    let mut partial = scene.open();
+    assert_eq!(partial.first_gap(), Some((0, 6)));
+    scene.write(&mut partial, [0, 3]);
+    assert_eq!(partial.first_gap(), Some((1, 2)));
+    scene.write(&mut partial, [1, 2]);
+    assert_eq!(partial.first_gap(), Some((4, 2)));
+    scene.write(&mut partial, [4, 5]);
+    assert_eq!(partial.first_gap(), None);
+}
+
+#[test]
+fn another_size_keeps_what_was_verified_and_is_refused_when_a_verified_chunk_contradicts_it() {
+    let scene = Scene::new(3 * CHUNK + 5);
+    let mut partial = Partial::open(&scene.path("film"), scene.content(), scene.size() + 1).expect("opened");
+    scene.write(&mut partial, [0, 2]);
+    // The last chunk under a size is whole in a larger content.
+    for contradicted in [393_215, 262_144, 0, MAX_CONTENT_BYTES + 1] {
+        let refused = partial.resize(contradicted);
+        assert!(matches!(refused, Err(Error::NotTheSize(_))), "{contradicted}");
+    }
+    partial.resize(scene.size()).expect("nothing contradicts it");
+    drop(partial);
+    let mut partial = scene.open();
+    assert_eq!(missing(&partial), [1, 3]);
+    scene.write(&mut partial, [1, 3]);
+    let refused = partial.resize(scene.size() + 1);
+    assert!(matches!(refused, Err(Error::NotTheSize(_))), "the last chunk proves the size: {refused:?}");
+    partial.finish(Existing::Keep).expect("finished");
 }

@@ -6,6 +6,7 @@
 mod batches;
 mod claims;
 mod ecoins;
+mod folders;
 mod history;
 mod in_orders;
 mod out_orders;

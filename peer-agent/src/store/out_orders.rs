@@ -1,9 +1,10 @@
 //! Orders of the wallet: quotes being paid, each with the payment that was not acknowledged yet.
 
 use netpay_protocol::amounts::WordCount;
-use netpay_protocol::ids::{Digest, PeerId};
+use netpay_protocol::ids::{ContentId, Digest, PeerId};
 use netpay_protocol::keys::PublicKey;
-use netpay_protocol::layout::Layout as _;
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::quote::Receipt;
 use netpay_protocol::wire;
 use rusqlite::{Row, params};
 
@@ -72,5 +73,25 @@ impl OutOrders for Tx<'_> {
 
     fn open_out_orders(&self, payee: PeerId) -> Stored<Vec<OutOrder>> {
         self.rows("SELECT * FROM out_orders WHERE payee = ? AND done = 0 ORDER BY id DESC", [payee.0], order)
+    }
+
+    fn begun_out_orders(&self, content: ContentId) -> Stored<Vec<OutOrder>> {
+        let mut begun =
+            self.rows("SELECT * FROM out_orders WHERE done = 0 AND sent > 0 ORDER BY id DESC", [], order)?;
+        begun.retain(|order| order.quote.content.content == content);
+        Ok(begun)
+    }
+
+    fn put_receipt(&self, receipt: &Signed<Receipt>) -> Stored<()> {
+        let order = receipt.content.order;
+        match self.run("UPDATE out_orders SET receipt = ? WHERE digest = ?", params![wire::encode(receipt), order.0])? {
+            1 => Ok(()),
+            _ => Err(StoreError::damaged("a receipt for no order")),
+        }
+    }
+
+    fn receipt(&self, order: Digest) -> Stored<Option<Signed<Receipt>>> {
+        let sql = "SELECT receipt FROM out_orders WHERE digest = ? AND receipt IS NOT NULL";
+        self.row(sql, [order.0], |row| message(row, "receipt"))
     }
 }

@@ -71,7 +71,19 @@ CREATE TABLE shares (
 ";
 
 /// What changed since, one form a step. A step is never edited once it was released: a wallet may be at any of them.
-const UPGRADES: &[&str] = &[];
+const UPGRADES: &[&str] = &[
+    // Receipts, and folders on offer.
+    "
+ALTER TABLE out_orders ADD COLUMN receipt BLOB;
+ALTER TABLE shares ADD COLUMN folder TEXT;
+CREATE TABLE folders (path TEXT PRIMARY KEY, price INTEGER NOT NULL, tags TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE folder_files (
+  path TEXT PRIMARY KEY, folder TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+  content BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX folder_files_by_content ON folder_files (content);
+",
+];
 
 /// Makes the tables in a new file, and brings those of an older form up to date; refuses a file of a form that it does
 /// not know. Safe against another process doing the same.

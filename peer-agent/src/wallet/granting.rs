@@ -19,7 +19,7 @@ use netpay_protocol::messages::Quoted;
 use netpay_protocol::payment::{Pay, Payment, Revealed};
 use netpay_protocol::suite::Suite;
 
-use super::purse::{self, Chain, Due, Mode, Step};
+use super::purse::{self, Chain, Due, Mode, Step, Words};
 use crate::content::MAX_CONTENT_BYTES;
 use crate::ports::{Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, StoreError, Stored};
 
@@ -36,6 +36,19 @@ pub enum Error {
         /// What is due.
         need: Units,
     },
+    /// There are words enough, but they do not add up to what may be paid.
+    #[error(
+        "the wallet's words do not add up to {price} units, and the next more are {total}: allow it with --max-price, or buy smaller words"
+    )]
+    TooLarge {
+        /// What may be paid at most.
+        price: Units,
+        /// What would be paid.
+        total: Units,
+    },
+    /// Another order's payment to this payee is unanswered, and its words are in the way.
+    #[error("a payment of another order to this supplier is not answered yet: try again")]
+    Busy,
     /// There is no such order in the wallet.
     #[error("the wallet has no such order")]
     UnknownOrder,
@@ -113,8 +126,7 @@ pub fn pay(
     let chains = chains(store)?;
     let unanswered = unanswered(store, due.payee)?;
     let busy = |own: &OwnGrant| unanswered.contains(&(own.ecoin, own.grant.from));
-    let (chain, step) = purse::choose(&chains, &due, &busy)
-        .ok_or_else(|| Error::NotEnough { have: free_to_spend(&chains, &due), need: due.now })?;
+    let (chain, step) = purse::choose(&chains, &due, &busy).ok_or_else(|| lack(&chains, &due, &busy))?;
     let pay = Pay { order, payment: reveal(store, key, chain, step, &due)? };
     let unit = chain.ecoin.touchstone.content.unit_value;
     let units = step.words.worth(unit);
@@ -269,6 +281,42 @@ pub fn chains(store: &impl Coins) -> Stored<Vec<Chain>> {
 fn unanswered(store: &impl OutOrders, payee: PeerId) -> Stored<Vec<(netpay_protocol::ids::EcoinId, PaywordIndex)>> {
     let pending = |order: OutOrder| order.pending.map(|pending| pending.pay.payment.grant());
     Ok(store.open_out_orders(payee)?.into_iter().filter_map(pending).collect())
+}
+
+/// Whether the wallet can pay a quote with words that its payee takes, and with no more than `most`. Nothing is granted.
+pub fn can_pay(
+    store: &(impl Coins + OutOrders),
+    quoted: &Quoted,
+    most: Units,
+    mode: Mode,
+    now_ms: u64,
+) -> Result<(), Error> {
+    let quote = &quoted.quote.content;
+    let price = quote.price_units;
+    let due = Due {
+        payee: quote.payee,
+        bound_to: quote.digest(),
+        now: price,
+        in_all: price,
+        most,
+        suites: &quoted.suites,
+        mode,
+        at_ms: now_ms,
+    };
+    let chains = chains(store)?;
+    // What is unanswered now will be answered before it is built on.
+    let is_payable = Words::free(&chains, &due, &|_| false).total_for(price).is_some_and(|total| total <= most);
+    if is_payable { Ok(()) } else { Err(lack(&chains, &due, &|_| false)) }
+}
+
+/// Why there is no next payment.
+fn lack(chains: &[Chain], due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -> bool) -> Error {
+    let total = |busy: &dyn Fn(&OwnGrant) -> bool| Words::free(chains, due, busy).total_for(due.in_all);
+    match (total(busy), total(&|_| false)) {
+        (None, Some(_)) => Error::Busy,
+        (Some(total), _) if total > due.most => Error::TooLarge { price: due.most, total },
+        _ => Error::NotEnough { have: free_to_spend(chains, due), need: due.now },
+    }
 }
 
 fn free_to_spend(chains: &[Chain], due: &Due<'_>) -> Units {

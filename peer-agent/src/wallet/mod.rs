@@ -6,3 +6,4 @@ pub mod broker_lists;
 pub mod buying;
 pub mod granting;
 pub mod purse;
+pub mod receipts;

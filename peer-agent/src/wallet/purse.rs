@@ -3,7 +3,9 @@
 //! A word above an open grant is never spent elsewhere (a later payee could hand the words between back), so an e-coin
 //! with an open grant pays nobody but that grant's payee.
 
-use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
+use std::collections::BTreeMap;
+
+use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units, WordCount};
 use netpay_protocol::ids::{Digest, PeerId};
 use netpay_protocol::limits::MAX_CHAIN_LENGTH;
 use netpay_protocol::suite::Suite;
@@ -119,9 +121,51 @@ pub fn leftover(own: &OwnGrant) -> WordCount {
     WordCount(own.grant.to.0.saturating_sub(own.acked.next().0))
 }
 
-/// Chooses. `busy` are the grants on which another order's payment is still unanswered. Least overpayment first; then
-/// what a grant to this payee left over, the chain whose last grant is for this same order, a chain where nothing is
-/// open.
+/// Words by what each is worth.
+#[derive(Clone, Default, Debug)]
+pub struct Words(BTreeMap<UnitValue, u64>);
+
+impl Words {
+    /// Those that can pay this payee now.
+    pub fn free(chains: &[Chain], due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -> bool) -> Self {
+        let mut words = Self::default();
+        let blocked = |own: &OwnGrant| busy(own) || (own.is_open() && own.payee != due.payee);
+        for chain in chains.iter().filter(|chain| chain.suits(due) && !chain.grants.iter().any(blocked)) {
+            let left = chain.grants.iter().filter(|own| own.payee == due.payee).map(leftover);
+            let words_here = left.fold(chain.remaining(), WordCount::plus);
+            *words.0.entry(chain.ecoin.touchstone.content.unit_value).or_default() += u64::from(words_here.0);
+        }
+        words
+    }
+
+    /// The same without some.
+    fn without(&self, unit: UnitValue, words: WordCount) -> Self {
+        let mut rest = self.clone();
+        if let Some(there) = rest.0.get_mut(&unit) {
+            *there = there.saturating_sub(u64::from(words.0));
+        }
+        rest
+    }
+
+    /// The least that can be paid which is at least `price`: the largest words first, and at the end one word too many
+    /// if they do not add up. `None` when there are not enough.
+    pub fn total_for(&self, price: Units) -> Option<Units> {
+        let (mut left, mut above) = (price.0, None::<u64>);
+        for (unit, there) in self.0.iter().rev().filter(|(unit, there)| unit.0 > 0 && **there > 0) {
+            let used = (left / u64::from(unit.0)).min(*there);
+            left -= used * u64::from(unit.0);
+            if used < *there {
+                let total = (price.0 - left).saturating_add(u64::from(unit.0));
+                above = Some(above.map_or(total, |above| above.min(total)));
+            }
+        }
+        if left == 0 { Some(price) } else { above.map(Units) }
+    }
+}
+
+/// Chooses. `busy` are the grants on which another order's payment is still unanswered. Never a step after which the
+/// rest cannot be paid within the most, if there is another; then least overpayment; then what a grant to this payee
+/// left over, the chain whose last grant is for this same order, a chain where nothing is open.
 pub fn choose<'a>(chains: &'a [Chain], due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -> bool) -> Option<(&'a Chain, Step)> {
     let fitting = || chains.iter().filter(|chain| chain.suits(due));
     let ours = |own: &&OwnGrant| own.payee == due.payee && leftover(own).0 > 0 && !busy(own);
@@ -137,9 +181,16 @@ pub fn choose<'a>(chains: &'a [Chain], due: &Due<'_>, busy: &dyn Fn(&OwnGrant) -
     let too_much = |chain: &Chain, step: &Step| {
         step.words.worth(chain.ecoin.touchstone.content.unit_value).saturating_sub(due.in_all)
     };
+    let words = Words::free(chains, due, busy);
+    let is_dead_end = |chain: &Chain, step: &Step| {
+        let unit = chain.ecoin.touchstone.content.unit_value;
+        let worth = step.words.worth(unit);
+        let rest = words.without(unit, step.words).total_for(due.in_all.saturating_sub(worth));
+        rest.is_none_or(|rest| rest > due.most.saturating_sub(worth))
+    };
     left.chain(grown)
         .chain(begun)
-        .min_by_key(|(chain, step, preference)| (too_much(chain, step), *preference))
+        .min_by_key(|(chain, step, preference)| (is_dead_end(chain, step), too_much(chain, step), *preference))
         .map(|(chain, step, _)| (chain, step))
 }
 
@@ -205,4 +256,30 @@ fn extend(chain: &Chain, from: PaywordIndex, at: PaywordIndex, ahead: u32, due: 
         Mode::Session => words_now(chain, due.in_all, remaining, due)?.min(WordCount(ahead)).max(words),
     };
     Some(Step { from, to: PaywordIndex(at.0 + granted.0), through: PaywordIndex(at.0 + words.0 - 1), words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_is_the_price_if_the_words_add_up_and_otherwise_at_most_one_word_more() {
+        for (words, price, total) in [
+            (&[(1, 10)][..], 10, Some(10)),
+            (&[(1, 10)], 11, None),
+            (&[(5, 4)], 18, Some(20)),
+            (&[(5, 4)], 20, Some(20)),
+            (&[(5, 4)], 21, None),
+            (&[(5, 9), (1, 3)], 18, Some(18)),
+            (&[(5, 9), (1, 2)], 18, Some(20)),
+            (&[(5, 3), (1, 2)], 18, None),
+            (&[(100, 1), (5, 1)], 3, Some(5)),
+            (&[(100, 1)], 3, Some(100)),
+            (&[], 0, Some(0)),
+            (&[], 1, None),
+        ] {
+            let held = Words(words.iter().map(|(unit, there)| (UnitValue(*unit), *there)).collect());
+            assert_eq!(held.total_for(Units(price)), total.map(Units), "{words:?} {price}");
+        }
+    }
 }
