@@ -326,3 +326,33 @@ fn an_order_is_left_where_it_would_pay_for_a_chunk_that_is_held() {
         assert_eq!(partial.first_gap(), Some((5, 5)));
     }
 }
+
+#[test]
+fn an_order_that_another_process_paid_meanwhile_is_paid_once_and_brings_both_files() {
+    for mode in [Mode::Session, Mode::PerPayment] {
+        let scene = Scene::new();
+        let shop = scene.shop();
+        let order = scene.order(&shop, 30);
+        scene.run(&shop, &order, mode, &mut scene.partial(&order)).expect("the other process");
+        let quote = &order.quote.content;
+        let second = scene.dir.path().join("second");
+        let mut partial = Partial::open(&second, quote.content, quote.size_bytes).expect("opens");
+        // The order as it was before the other process paid.
+        let (store, key) = (&scene.alice.store, &scene.alice.me.signing);
+        let mut download = Download::new(store, key, &shop, mode, Units(30), &now, &order);
+        crate::trade::wait(download.run(&mut partial, &|_| ())).expect("downloads");
+        partial.finish(Existing::Keep).expect("the content");
+        assert_eq!(scene.paid(&order), (30, 30));
+    }
+}
+
+#[test]
+fn words_that_another_orders_payment_is_under_way_with_are_waited_for_and_not_missed() {
+    let scene = Scene::new();
+    let shop = scene.shop();
+    let left = scene.order(&shop, 5);
+    scene.alice.grant(left.quote.content.digest(), 5, Mode::PerPayment).expect("enough");
+    let order = scene.order(&shop, 30);
+    scene.run(&shop, &order, Mode::Session, &mut scene.partial(&order)).expect("downloads");
+    assert_eq!((scene.paid(&left), scene.paid(&order)), ((5, 5), (30, 30)));
+}

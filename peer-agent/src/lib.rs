@@ -3,11 +3,13 @@
 //! `wallet` and `till` are plain functions over the traits in `ports`; `store` (SQLite) and `net` (NATS) are adapters
 //! that know nothing of one another; `content` holds bytes against their hash; `cli` joins them, one file a command.
 
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod content;
 pub mod download;
 pub mod errands;
+pub mod folder_port;
 pub mod home;
 pub mod identity;
 pub mod net;

@@ -13,10 +13,11 @@ use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::{AskQuote, AskReceipt, Quoted};
-use netpay_protocol::quote::{self, Quote, Receipt};
+use netpay_protocol::quote::Receipt;
 use netpay_protocol::subjects::PeerOp;
 use netpay_protocol::wire;
 
+use crate::budget::{self, Spent};
 use crate::content::partial::{self, Partial};
 use crate::content::{CHUNK_BYTES, Existing};
 use crate::download::{self, Download};
@@ -226,7 +227,7 @@ impl<'a> Obtaining<'a> {
             let elsewhere = self.spent(Some(order.quote.content.digest()))?.units;
             return match elsewhere.checked_add(to_pay) {
                 Some(sum) if sum <= max => Ok(Some((order.clone(), max.saturating_sub(elsewhere)))),
-                _ => Err(too_dear(to_pay, elsewhere, max)),
+                _ => Err(Error::TooDear(budget::too_dear(to_pay, elsewhere, max))),
             };
         }
         Ok(None)
@@ -249,7 +250,7 @@ impl<'a> Obtaining<'a> {
                 wanted = Some(gap);
                 continue;
             }
-            let most = self.agree(quote, listed)?;
+            let most = self.spent(None)?.most_for(quote, self.wish.max_price, listed).map_err(Error::TooDear)?;
             let (mode, now_ms) = (self.wish.mode, (self.wish.now_ms)());
             return self.wish.store.write(|tx| {
                 granting::can_pay(tx, &quoted, most, mode, now_ms)?;
@@ -292,54 +293,13 @@ impl<'a> Obtaining<'a> {
         Ok(quoted)
     }
 
-    /// The most to be paid for a quote, if its price is one that was allowed.
-    fn agree(&self, quote: &Quote, listed: Option<Units>) -> Result<Units, Error> {
-        let (price, spent) = (quote.price_units, self.spent(None)?);
-        let sum = Units(spent.units.0.saturating_add(price.0));
-        if let Some(max) = self.wish.max_price {
-            let most = max.saturating_sub(spent.units);
-            return if price <= most { Ok(most) } else { Err(too_dear(price, spent.units, max)) };
-        }
-        let Some(listed) = listed else {
-            let text = format!(
-                "the supplier asks {price} units, and the index has no listing of its to compare; allow it with --max-price {sum}"
-            );
-            return Err(Error::TooDear(text));
-        };
-        let said = quote::price_of_part(listed, quote.chunk_count, quote.chunks());
-        if price > said {
-            let text = format!(
-                "the supplier asks {price} units, and its listing says {said}; allow it with --max-price {sum}"
-            );
-            return Err(Error::TooDear(text));
-        }
-        // What was agreed at first holds for the whole, whoever brings the rest.
-        if spent.suppliers > 0 && sum > spent.ceiling(quote.chunks()) {
-            let text = format!(
-                "the supplier asks {price} units for the rest, and with the {} paid already that is more than was agreed; allow it with --max-price {sum}",
-                spent.units
-            );
-            return Err(Error::TooDear(text));
-        }
-        Ok(price)
-    }
-
     /// What was paid for this file already, but for one order.
     fn spent(&self, but: Option<Digest>) -> Result<Spent, Error> {
         let mut orders = Vec::new();
         for digest in self.orders()?.into_iter().filter(|order| Some(*order) != but) {
-            let order = self.wish.store.read(|tx| tx.out_order(digest))?;
-            orders.extend(order.filter(|order| order.sent > Units::ZERO));
+            orders.extend(self.wish.store.read(|tx| tx.out_order(digest))?);
         }
-        let mut suppliers: Vec<PeerId> = orders.iter().map(|order| order.quote.content.payee).collect();
-        suppliers.sort();
-        suppliers.dedup();
-        let sum = orders.iter().fold(0_u64, |sum, order| sum.saturating_add(order.sent.0));
-        Ok(Spent {
-            units: Units(sum),
-            suppliers: u64::try_from(suppliers.len()).unwrap_or(u64::MAX),
-            agreed: orders.iter().map(|order| price_of_whole(&order.quote.content)).max().unwrap_or_default(),
-        })
+        Ok(Spent::on(&orders))
     }
 
     async fn run(&mut self, supplier: &impl Supplier, order: &OutOrder, most: Units) -> Result<(), Error> {
@@ -394,32 +354,4 @@ impl<'a> Obtaining<'a> {
         partial.resize(size_bytes)?;
         Ok(partial)
     }
-}
-
-/// What was paid for a file to some suppliers.
-struct Spent {
-    units: Units,
-    suppliers: u64,
-    /// What the whole costs at the price that was agreed with the dearest of them.
-    agreed: Units,
-}
-
-impl Spent {
-    /// What may be spent in all without asking the person: what was agreed for the whole, and for each supplier that is
-    /// left what it may have taken without bringing anything, and a part's rounding.
-    fn ceiling(&self, chunks: u64) -> Units {
-        let lost = self.agreed.0.div_ceil(chunks.max(1)).saturating_add(1);
-        Units(self.agreed.0.saturating_add(lost.saturating_mul(self.suppliers)))
-    }
-}
-
-fn price_of_whole(quote: &Quote) -> Units {
-    let whole = u128::from(quote.price_units.0) * u128::from(quote.chunks());
-    Units(u64::try_from(whole.div_ceil(u128::from(quote.chunk_count.max(1)))).unwrap_or(u64::MAX))
-}
-
-fn too_dear(price: Units, elsewhere: Units, max: Units) -> Error {
-    let already =
-        if elsewhere > Units::ZERO { format!(" besides the {elsewhere} paid already") } else { String::new() };
-    Error::TooDear(format!("it costs {price} units{already}, more than --max-price {max}; nothing was paid now"))
 }

@@ -4,6 +4,7 @@
 //! happens in one transaction, which the caller begins and commits before it lets anything leave. Adapters are
 //! `store` (SQLite) and `net` (NATS); nothing here knows either.
 
+pub use crate::folder_port::{Folder, FolderFile, Folders};
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{ContentId, Digest, EcoinId, PeerId, RequestId};
@@ -330,52 +331,6 @@ pub trait Shares {
     fn shares(&self) -> Stored<Vec<Share>>;
     /// Removes one; answers whether it was there.
     fn remove_share(&self, content: ContentId) -> Stored<bool>;
-}
-
-/// A folder whose files are on offer, all at one price.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Folder {
-    /// Where it is, without links on the way.
-    pub path: std::path::PathBuf,
-    /// The price of each file.
-    pub price: Units,
-    /// Words that each file is to be found by.
-    pub tags: String,
-}
-
-/// A file of a folder, as it was when it was hashed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FolderFile {
-    /// Where it is.
-    pub path: std::path::PathBuf,
-    /// Its size then.
-    pub size_bytes: u64,
-    /// When it had been changed last, in nanoseconds since 1970.
-    pub modified_ns: u64,
-    /// Its BLAKE3 hash.
-    pub content: ContentId,
-}
-
-/// Folders on offer, and what of them is.
-pub trait Folders {
-    /// Adds or replaces one.
-    fn put_folder(&self, folder: &Folder) -> Stored<()>;
-    /// All, by path.
-    fn folders(&self) -> Stored<Vec<Folder>>;
-    /// Removes one; answers whether it was there. Its files are to be forgotten first.
-    fn remove_folder(&self, path: &std::path::Path) -> Stored<bool>;
-    /// The files of one that were hashed, by path.
-    fn folder_files(&self, folder: &std::path::Path) -> Stored<Vec<FolderFile>>;
-    /// Adds or replaces one.
-    fn put_folder_file(&self, folder: &std::path::Path, file: &FolderFile) -> Stored<()>;
-    /// Forgets one.
-    fn forget_folder_file(&self, path: &std::path::Path) -> Stored<()>;
-    /// A file of a folder that has this content, if there is one: (its folder, the file).
-    fn file_with(&self, content: ContentId) -> Stored<Option<(std::path::PathBuf, FolderFile)>>;
-    /// Says that a folder put a share on offer, and not a person.
-    fn mark_share(&self, content: ContentId, folder: &std::path::Path) -> Stored<()>;
-    /// The folder that put a share on offer.
-    fn folder_of(&self, content: ContentId) -> Stored<Option<std::path::PathBuf>>;
 }
 
 /// Why a question has no answer.

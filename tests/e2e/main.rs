@@ -3,5 +3,6 @@
 mod admin;
 mod agents;
 mod broker;
+mod contents;
 mod operating;
 mod payouts;

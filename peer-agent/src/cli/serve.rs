@@ -9,8 +9,8 @@ use netpay_protocol::ids::{BrokerId, ContentId};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::limits::MAX_LISTING_LIFE_MS;
-use netpay_protocol::listing::Listing;
-use netpay_protocol::messages::Announce;
+use netpay_protocol::listing::{Listing, Withdraw};
+use netpay_protocol::messages::{Announce, TakeBack};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::subjects::{BrokerOp, PeerOp};
 use serde_json::json;
@@ -22,6 +22,7 @@ use super::session::{self, Session, now_ms};
 use crate::net::Net;
 use crate::net::server::{Event, Incoming, Listening, Notice};
 use crate::ports::{Broker as _, Share, Shares as _, StoreError};
+use crate::serving::folders;
 use crate::serving::shelf::Shelf;
 use crate::serving::till_thread::{self, List, Server, TillDoor};
 use crate::store::Store;
@@ -70,6 +71,7 @@ impl Serve {
             told: HashMap::new(),
         };
         let shelf = Shelf::open(&wallet)?;
+        folders::start(&wallet)?;
         let (door, till) = till_thread::start(Server {
             wallet,
             identity: home.identity,
@@ -214,6 +216,7 @@ impl Announcer {
     }
 
     async fn announce(&mut self, shares: Vec<Share>) {
+        self.withdraw(&shares).await;
         for share in shares {
             let told = self.told.get(&share.content);
             if told.is_some_and(|(as_was, at)| *as_was == share && at.elapsed() < self.every) {
@@ -226,6 +229,24 @@ impl Announcer {
                 }
                 Err(error) => {
                     tracing::warn!(%error, name = share.name, "the index does not list a file");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes back what was told and is on offer no more.
+    async fn withdraw(&mut self, shares: &[Share]) {
+        let is_offered = |content: &ContentId| shares.iter().any(|share| share.content == *content);
+        let gone: Vec<ContentId> = self.told.keys().filter(|content| !is_offered(content)).copied().collect();
+        for content in gone {
+            let back = take_back(self.broker, content, &self.key);
+            match self.net.withdraw(&back).await {
+                Ok(_) => {
+                    self.told.remove(&content);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %content, "the index still lists what is not on offer");
                     return;
                 }
             }
@@ -249,6 +270,13 @@ impl Announcer {
             tags: share.tags.clone(),
         }
     }
+}
+
+/// The word that a listing counts no more.
+pub fn take_back(broker: BrokerId, content: ContentId, key: &SigningKey) -> TakeBack {
+    let supplier = netpay_protocol::ids::PeerId::of(&key.public());
+    let withdraw = Withdraw { broker, supplier, content, issued_at_ms: now_ms() };
+    TakeBack { withdraw: Signed::new(withdraw, key), key: key.public() }
 }
 
 /// A guess by the name's ending; it is for searching only.

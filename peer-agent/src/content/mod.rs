@@ -5,6 +5,7 @@
 //! answers bytes that it has not verified.
 
 pub mod filename;
+pub mod folder;
 mod naming;
 pub mod partial;
 pub mod tree;

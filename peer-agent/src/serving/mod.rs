@@ -1,7 +1,8 @@
-//! Answering other peers: quotes and payments at the till, chunks off the shelf.
+//! Answering other peers: quotes and payments at the till, chunks off the shelf, folders kept in step with the disk.
 //!
 //! Every queue has a bound; what does not fit is answered *busy*. Knows no network: bytes come in, bytes go out.
 
+pub mod folders;
 pub mod shelf;
 #[cfg(test)]
 mod tests;

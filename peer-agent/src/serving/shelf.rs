@@ -47,7 +47,7 @@ impl Shelf {
         let ask: AskChunk = wire::decode(bytes).map_err(malformed)?;
         let (share, tree) = self.find(from, &ask)?;
         // A file that was changed since is found out here: the tree no longer fits.
-        let slice = File::open(&share.path).and_then(|file| tree.slice(&file, ask.index));
+        let slice = open(&share.path).and_then(|file| tree.slice(&file, ask.index));
         let slice = slice.map_err(|error| {
             tracing::error!(path = %share.path.display(), %error, "a file on offer cannot be served");
             Problem::new(Kind::NotFound, "the content is not here any more")
@@ -75,4 +75,12 @@ impl Shelf {
         };
         Ok((share, tree))
     }
+}
+
+/// Opens a file. Asked before, because opening a pipe that took its place would wait for its other end.
+fn open(path: &Path) -> std::io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no file any more"));
+    }
+    File::open(path)
 }

@@ -110,3 +110,25 @@ pub fn prepare(db: &Connection) -> Result<(), rusqlite::Error> {
     tx.pragma_update(None, "user_version", newest)?;
     tx.commit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wallet_of_the_first_form_is_brought_up_to_date_and_keeps_its_rows() {
+        let db = Connection::open_in_memory().expect("memory");
+        db.execute_batch(TABLES).expect("tables");
+        db.pragma_update(None, "user_version", FIRST_FORM).expect("a pragma");
+        db.execute("INSERT INTO shares VALUES (x'01', 'p', 'n', 1, 2, '', x'')", []).expect("a row");
+        for _ in 0..2 {
+            prepare(&db).expect("upgraded, once");
+            let row: (String, Option<String>) = db
+                .query_row("SELECT name, folder FROM shares", [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .expect("kept");
+            assert_eq!(row, ("n".into(), None));
+        }
+        let form: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a pragma");
+        assert_eq!(usize::try_from(form - FIRST_FORM), Ok(UPGRADES.len()));
+    }
+}
