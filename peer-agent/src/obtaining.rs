@@ -90,6 +90,9 @@ pub struct Wish<'a> {
     pub progress: &'a dyn Fn(u64, u64),
 }
 
+/// What a receipt says was paid, and what that lacks of what was.
+pub type Said = (Units, Units);
+
 /// An order that was used.
 #[derive(Clone, Debug)]
 pub struct Used {
@@ -97,15 +100,15 @@ pub struct Used {
     pub order: OutOrder,
     /// How many chunks it brought now.
     pub chunks: u64,
-    /// What the payee's receipt says, if it gave one, and what that lacks of what was paid.
-    pub receipt: Option<(Units, Units)>,
+    /// The payee's receipt, if it gave one.
+    pub receipt: Option<Said>,
 }
 
 /// A content on its way.
 pub struct Obtaining<'a> {
     wish: Wish<'a>,
     partial: Option<Partial>,
-    used: Vec<(Digest, u64, Option<(Units, Units)>)>,
+    used: Vec<(Digest, u64, Option<Said>)>,
 }
 
 impl<'a> Obtaining<'a> {
@@ -328,7 +331,7 @@ impl<'a> Obtaining<'a> {
     }
 
     /// Asks for a receipt and keeps it: what it says, and what that lacks. Nobody owes one, and nothing depends on it.
-    async fn receipt(&self, supplier: &impl Supplier, order: Digest) -> Result<Option<(Units, Units)>, Error> {
+    async fn receipt(&self, supplier: &impl Supplier, order: Digest) -> Result<Option<Said>, Error> {
         let Some(order) = self.wish.store.read(|tx| tx.out_order(order))?.filter(|order| order.paid > Units::ZERO)
         else {
             return Ok(None);
