@@ -387,9 +387,9 @@ fn large_words_never_take_an_order_above_its_price_unless_the_person_allowed_it(
 #[test]
 fn small_words_are_kept_for_what_large_ones_cannot_pay_exactly() {
     let scene = Scene::new(7, (30, 30));
-    scene.alice.buy(&scene.broker, chain_of(2, Suite::Sha256));
+    scene.alice.buy(&scene.broker, chain_of(5, Suite::Sha256));
     let bob = scene.stall(&scene.bob);
-    scene.get(&[(&bob, 30)], None).expect("four words of seven, and two of one");
+    scene.get(&[(&bob, 30)], None).expect("four words of seven, and two of the five of one");
     assert_eq!(bob.till(), 30);
 }
 

@@ -280,7 +280,10 @@ mod tests {
         let own =
             Share { price: Units(99), ..scene.watch.store.read(|tx| tx.share(content)).expect("read").expect("there") };
         scene.watch.store.write(|tx| tx.put_share(&own)).expect("kept");
+        let two = Share { content: scene.write("b", "two"), price: Units(98), ..own.clone() };
+        scene.watch.store.write(|tx| tx.put_share(&two)).expect("kept");
         scene.rounds();
+        assert_eq!(scene.watch.store.read(|tx| tx.share(two.content)).expect("read"), Some(two));
         scene.watch.store.write(|tx| add(tx, &Folder { price: Units(8), ..scene.folder() })).expect("added");
         fs::remove_file(scene.folder().path.join("a")).expect("removed");
         scene.rounds();
