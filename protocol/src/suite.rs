@@ -142,7 +142,7 @@ impl FromStr for Suite {
         match text {
             "md5" => Ok(Self::Md5),
             "sha256" => Ok(Self::Sha256),
-            _ => Err(format!("expected md5 or sha256, got {text:?}")),
+            _ => Err(format!("expected md5 or sha256, got {:?}", text.chars().take(16).collect::<String>())),
         }
     }
 }

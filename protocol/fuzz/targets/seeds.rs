@@ -1,4 +1,4 @@
-//! Writes the table's samples as seeds: `cargo run --bin seeds -- seeds/decoders`. Small ones only.
+//! Writes the table's samples as seeds: `cargo run --example seeds -- seeds/decoders`. Small ones only.
 
 use std::error::Error;
 use std::path::PathBuf;

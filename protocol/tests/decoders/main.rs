@@ -174,6 +174,14 @@ fn the_longest_lists_are_read_within_memory_and_time() {
     }
 }
 
+#[test]
+fn an_error_quotes_a_short_piece_of_the_text_it_refuses() {
+    let controls = vec![0x1d; 4_000];
+    for decoder in table::all().iter().filter(|decoder| decoder.cost == 1) {
+        assert!(!check(decoder, &controls), "{}", decoder.name);
+    }
+}
+
 /// The sources, and in them each type with a decoder: a `Layout`, or one that derives CBOR's `Decode`.
 fn types_with_a_decoder() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
