@@ -196,3 +196,25 @@ proptest! {
         prop_assert_eq!(open_slice(other, size(&bytes), a, &slice), Err(NotTheContent));
     }
 }
+
+/// The vectors are made from BLAKE3 alone, by the rule in the protocol's specification.
+#[test]
+fn slices_are_those_that_the_protocols_vectors_promise() {
+    let text = include_str!("../../../protocol/test-data/vectors/content.json");
+    let file: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let vectors = file["vectors"].as_array().expect("a list");
+    assert!(vectors.len() > 5);
+    for v in vectors {
+        let size = usize::try_from(v["size_bytes"].as_u64().expect("a size")).expect("small");
+        let bytes: Vec<u8> = (0..size).map(|j| u8::try_from(j % 251).expect("small")).collect();
+        let (tree, file) = tree_of(&bytes);
+        assert_eq!(tree.content().to_string(), v["content"].as_str().expect("a hash"));
+        for slice in v["slices"].as_array().expect("a list") {
+            let index = slice["index"].as_u64().expect("an index");
+            let made = tree.slice(file.as_file(), index).expect("sliced");
+            assert_eq!(u64::try_from(made.len()).ok(), slice["slice_length"].as_u64(), "chunk {index} of {size}");
+            let hash = blake3::hash(&made).to_hex();
+            assert_eq!(hash.as_str(), slice["slice_blake3"].as_str().expect("a hash"), "chunk {index} of {size}");
+        }
+    }
+}
