@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netpay_protocol::admin::AccountView;
 use netpay_protocol::buy::BuyEcoins;
-use netpay_protocol::ids::{BrokerId, RequestId};
+use netpay_protocol::ids::{BrokerId, Digest, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, Purpose, SignedKeyList};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::{Ask, Buy, Redeem, Sold};
@@ -237,18 +237,36 @@ impl<B: Broker> Errands<'_, B> {
 
     /// The account as the broker has it.
     pub async fn balance(&self) -> Result<AccountView, Error> {
+        let (about, bytes) = self.ask(Question::Balance).await?;
+        let view: AccountView = self.believed(&bytes, about).await?;
+        if view.peer == self.me.peer() {
+            Ok(view)
+        } else {
+            Err(Error::NotBelieved("the answer is about another account".into()))
+        }
+    }
+
+    /// Asks a question; answers its digest and the bytes that came.
+    pub(crate) async fn ask(&self, question: Question) -> Result<(Digest, Vec<u8>), Error> {
         let query = Query {
             broker: self.broker,
             peer: self.me.peer(),
             valid_until_ms: (self.now_ms)().saturating_add(QUESTION_LIFE_MS),
             min_position: self.store.read(|tx| redeeming::position_seen(tx, self.broker))?,
-            question: Question::Balance,
+            question,
         };
         let about = query.digest();
         let query = Signed::new(query, &self.me.signing);
         let message = |register| wire::encode(&Ask { query: query.clone(), register });
-        let bytes = self.with_keys(BrokerOp::Balance, self.register_if_unknown()?, message).await?;
-        let answer: Signed<Answer> = decode(&bytes)?;
+        Ok((about, self.with_keys(question.op(), self.register_if_unknown()?, message).await?))
+    }
+
+    /// What a signed answer says, if it is the pinned broker's and about this.
+    pub(crate) async fn believed<T>(&self, bytes: &[u8], about: Digest) -> Result<T, Error>
+    where
+        T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+    {
+        let answer: Signed<Answer> = decode(bytes)?;
         let keys = self.keys().await?;
         if verify_answer(&answer, &keys).is_none() {
             // A key that is newer than our list.
@@ -260,16 +278,11 @@ impl<B: Broker> Errands<'_, B> {
             .ok_or_else(|| {
                 Error::NotBelieved("the answer is not the pinned broker's, or to another question".into())
             })?;
-        let view: AccountView = decode(&answer.body)?;
-        if view.peer == self.me.peer() {
-            Ok(view)
-        } else {
-            Err(Error::NotBelieved("the answer is about another account".into()))
-        }
+        decode(&answer.body)
     }
 
     /// The registration goes along until the broker answered a money command once.
-    fn register_if_unknown(&self) -> Result<Option<Signed<Register>>, Error> {
+    pub(crate) fn register_if_unknown(&self) -> Result<Option<Signed<Register>>, Error> {
         let known = self.store.read(|tx| tx.slot(Slot::KnownToLedger))?;
         Ok(match known {
             None => Some(self.me.register(self.broker)),
@@ -279,7 +292,7 @@ impl<B: Broker> Errands<'_, B> {
 
     /// Sends a message; once more with our keys if the broker knows nothing of us although it did: it may have been
     /// restored from a backup.
-    async fn with_keys(
+    pub(crate) async fn with_keys(
         &self,
         op: BrokerOp,
         register: Option<Signed<Register>>,

@@ -18,10 +18,13 @@ pub mod ports;
 pub mod serving;
 pub mod store;
 #[cfg(test)]
+mod test_answers;
+#[cfg(test)]
 mod test_broker;
 pub mod ticket;
 pub mod till;
 pub mod wallet;
+pub mod withdrawing;
 
 #[cfg(test)]
 mod accepting_tests;
@@ -33,6 +36,8 @@ mod download_tests;
 mod granting_tests;
 #[cfg(test)]
 mod obtaining_tests;
+#[cfg(test)]
+mod paying_out_tests;
 #[cfg(test)]
 mod redeeming_tests;
 #[cfg(test)]

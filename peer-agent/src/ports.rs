@@ -12,6 +12,7 @@ use netpay_protocol::index::Grant;
 use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::payment::Pay;
+use netpay_protocol::payout::{PayoutView, RequestPayout};
 use netpay_protocol::problem::Problem;
 use netpay_protocol::quote::{Quote, Receipt};
 use netpay_protocol::redemption::{RedemptionBatch, Statement, Verdict};
@@ -127,6 +128,37 @@ pub trait Purchases {
     fn mark_purchase(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()>;
 }
 
+/// A payout of this peer's, as the wallet knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnPayout {
+    /// Its name.
+    pub request: RequestId,
+    /// What was signed; nothing if only the broker's list told of it.
+    pub order: Option<Signed<RequestPayout>>,
+    /// When it was signed, or debited.
+    pub at_ms: u64,
+    /// Whether the broker answered it: `Done` says that it was debited, not that it was paid.
+    pub state: PurchaseState,
+    /// Why it was refused.
+    pub why: String,
+    /// The broker's last word on it.
+    pub view: Option<PayoutView>,
+}
+
+/// Payouts, by request id.
+pub trait Payouts {
+    /// Keeps a payout before it is sent.
+    fn add_payout(&self, payout: &Signed<RequestPayout>, now_ms: u64) -> Stored<()>;
+    /// All, latest first.
+    fn payouts(&self) -> Stored<Vec<OwnPayout>>;
+    /// One.
+    fn payout(&self, request: RequestId) -> Stored<Option<OwnPayout>>;
+    /// Says how one stands now. What is done stays done.
+    fn mark_payout(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()>;
+    /// Keeps the broker's word on one, whoever asked for it: it is done.
+    fn put_payout_view(&self, view: &PayoutView) -> Stored<()>;
+}
+
 /// E-coins and grants of the wallet.
 pub trait Coins {
     /// Keeps a new e-coin; answers false, and changes nothing, if it was ever known.
@@ -216,6 +248,8 @@ pub struct TillClaim {
     pub conflicting: WordCount,
     /// A verdict that settles nothing and is final: the words are lost.
     pub lost: Option<Verdict>,
+    /// When the oldest of its words that may not be settled yet came; too early rather than too late.
+    pub since_ms: u64,
 }
 
 /// E-coins and claims of the till. What was accepted of an e-coin is the union of its claims' runs.
@@ -252,12 +286,22 @@ pub trait Batches {
     fn statement(&self, request: RequestId) -> Stored<Option<(Signed<RedemptionBatch>, Signed<Statement>)>>;
 }
 
+/// What an entry belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reference {
+    /// A purchase, a batch or a payout.
+    Request(RequestId),
+    /// A quote that is being paid.
+    Order(Digest),
+}
+
 /// Something that happened to this peer's money.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     /// When.
     pub at_ms: u64,
-    /// `buy`, `buy_dropped`, `grant`, `refused`, `receipt`, `accept`, `redeem`, `double_spend`, `lost`.
+    /// `buy`, `buy_refused`, `buy_dropped`, `grant`, `refused`, `receipt`, `accept`, `redeem`, `paid_before`, `double_spend`, `lost`,
+    /// `payout`, `payout_refused`, `payout_dropped`, `payout_settled`, `payout_failed`.
     pub what: String,
     /// Payer, payee, or nobody but the broker.
     pub with: Option<PeerId>,
@@ -265,16 +309,31 @@ pub struct Entry {
     pub ecoin: Option<EcoinId>,
     /// How much.
     pub units: Units,
+    /// What it belongs to.
+    pub reference: Option<Reference>,
     /// For a person.
     pub note: String,
+}
+
+/// Which entries are wanted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// Those since then.
+    pub since_ms: u64,
+    /// Those with this peer alone.
+    pub with: Option<PeerId>,
+    /// Those of this name alone.
+    pub what: Option<String>,
+    /// The most, latest first.
+    pub limit: u32,
 }
 
 /// What happened, in order.
 pub trait History {
     /// Adds an entry.
     fn note(&self, entry: Entry) -> Stored<()>;
-    /// The latest, latest first.
-    fn history(&self, limit: u32) -> Stored<Vec<Entry>>;
+    /// Those wanted, latest first.
+    fn history(&self, wanted: &Wanted) -> Stored<Vec<Entry>>;
 }
 
 /// Single values that are replaced as a whole.

@@ -13,6 +13,7 @@ use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::DAY_MS;
 use netpay_protocol::messages::{Buy, Redeem, Sold};
+use netpay_protocol::payout::PayoutView;
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::redemption::{Head, Line, RedemptionBatch, Statement, Verdict};
 use netpay_protocol::revocation::RevocationList;
@@ -47,6 +48,8 @@ pub struct TestBroker {
     pub heard: RefCell<Vec<(BrokerOp, Vec<u8>)>>,
     /// Who is suspended.
     pub suspended: RefCell<Vec<PeerId>>,
+    /// What was paid out, and how that stands.
+    pub payouts: RefCell<BTreeMap<RequestId, PayoutView>>,
     /// What a batch counts.
     state: RefCell<State>,
 }
@@ -77,6 +80,7 @@ impl TestBroker {
             incarnation: Cell::new(1),
             heard: RefCell::default(),
             suspended: RefCell::default(),
+            payouts: RefCell::default(),
             state: RefCell::default(),
         }
     }
@@ -84,6 +88,16 @@ impl TestBroker {
     /// Its id.
     pub fn id(&self) -> BrokerId {
         BrokerId::of(&self.root.public())
+    }
+
+    /// The key that signs statements and answers.
+    pub(crate) fn statement_key(&self) -> &SigningKey {
+        &self.statement
+    }
+
+    /// The statement of a batch, as it was answered.
+    pub(crate) fn kept(&self, request: RequestId) -> Option<Vec<u8>> {
+        self.state.borrow().statements.get(&request).cloned()
     }
 
     /// The key list as it travels, with `change` made to it before it is signed.
@@ -281,6 +295,8 @@ impl Broker for TestBroker {
         let answer = match op {
             BrokerOp::Buy => wire::encode(&self.sell(&wire::decode(&message).expect("a Buy"))),
             BrokerOp::Redeem => wire::encode(&self.redeem(&wire::decode(&message).expect("a Redeem"))),
+            BrokerOp::Payout => self.pay_out(&wire::decode(&message).expect("a Withdrawal"))?,
+            BrokerOp::Balance | BrokerOp::Statement => self.answer(&wire::decode(&message).expect("an Ask"))?,
             BrokerOp::Keys => wire::encode(&self.key_list(|_| ())),
             BrokerOp::Notices => wire::encode(&self.revoked(1)),
             _ => return Err(Problem::new(Kind::NotFound, "not in this test").into()),

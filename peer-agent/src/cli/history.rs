@@ -28,7 +28,8 @@ fn object(entry: &Entry) -> Value {
 impl History {
     /// Runs it.
     pub fn run(&self, session: &Session) -> Result<(), Failure> {
-        let entries = session.store.read(|tx| tx.history(self.limit))?;
+        let entries =
+            session.store.read(|tx| tx.history(&crate::ports::Wanted { limit: self.limit, ..Default::default() }))?;
         let objects: Vec<Value> = entries.iter().map(object).collect();
         session.print(&json!({ "entries": objects }), || {
             let line = |entry: &Entry| {

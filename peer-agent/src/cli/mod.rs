@@ -7,12 +7,14 @@ mod failure;
 mod get;
 mod history;
 mod init;
+mod payout;
 mod redeem;
 mod search;
 mod serve;
 mod session;
 mod share;
 mod statement;
+mod time;
 mod wallet;
 
 use std::path::PathBuf;
@@ -66,6 +68,7 @@ enum Command {
     Redeem(redeem::Redeem),
     Statement(statement::Statement),
     History(history::History),
+    Payout(payout::Payout),
 }
 
 /// Runs a command.
@@ -115,5 +118,6 @@ async fn dispatch(args: &Args) -> Result<(), Failure> {
         Command::Redeem(command) => command.run(&session).await,
         Command::Statement(command) => command.run(&session),
         Command::History(command) => command.run(&session),
+        Command::Payout(command) => command.run(&session).await,
     }
 }

@@ -62,8 +62,27 @@ impl Session {
     }
 
     /// What any contact with the broker begins with: the registration if it was never answered, the broker's lists, and
-    /// purchases that were never answered.
+    /// purchases and payouts that were never answered.
     pub async fn greet_broker(&self, net: &Net) -> Result<(), Failure> {
+        self.greet_before_payouts(net).await?;
+        self.finish_payouts(net).await
+    }
+
+    /// Finishes the payouts that were never answered.
+    pub async fn finish_payouts(&self, net: &Net) -> Result<(), Failure> {
+        for result in self.errands(net).resume_payouts().await? {
+            match result {
+                Ok(view) => {
+                    eprintln!("a payout that was pending was debited: {} units to {}", view.amount, view.destination);
+                }
+                Err(error) => eprintln!("a payout that was pending: {error}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Session::greet_broker`], but for the payouts.
+    pub async fn greet_before_payouts(&self, net: &Net) -> Result<(), Failure> {
         if self.store.read(|tx| tx.slot(Slot::Registered))?.is_none() {
             self.register(net).await?;
         }

@@ -7,7 +7,7 @@ use netpay_protocol::suite::Payword;
 use netpay_protocol::wire;
 use rusqlite::{Row, params};
 
-use super::{Tx, grant_columns, message};
+use super::{Tx, grant_columns, int, message, uint};
 use crate::ports::{StoreError, Stored, Till, TillClaim, TillEcoin};
 
 fn claim(row: &Row<'_>) -> Stored<TillClaim> {
@@ -20,6 +20,7 @@ fn claim(row: &Row<'_>) -> Stored<TillClaim> {
         settled: PaywordIndex(row.get("settled")?),
         conflicting: WordCount(row.get("conflicting")?),
         lost: lost.and_then(|number| Verdict::ALL.into_iter().find(|v| v.number() == number)),
+        since_ms: uint(row, "since_ms")?,
     })
 }
 
@@ -61,10 +62,11 @@ impl Till for Tx<'_> {
     fn put_claim(&self, claim: &TillClaim) -> Stored<()> {
         self.run(
             "INSERT INTO claims \
-             (ecoin, first, after, pays_for, signature, through, word, settled, conflicting, lost) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             (ecoin, first, after, pays_for, signature, through, word, settled, conflicting, lost, since_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
              ON CONFLICT (ecoin, first) DO UPDATE SET \
-             after = ?3, signature = ?5, through = ?6, word = ?7, settled = ?8, conflicting = ?9, lost = ?10",
+             after = ?3, signature = ?5, through = ?6, word = ?7, settled = ?8, conflicting = ?9, lost = ?10, \
+             since_ms = ?11",
             params![
                 claim.ecoin.0,
                 claim.grant.from.0,
@@ -75,7 +77,8 @@ impl Till for Tx<'_> {
                 claim.word.bytes(),
                 claim.settled.0,
                 claim.conflicting.0,
-                claim.lost.map(Verdict::number)
+                claim.lost.map(Verdict::number),
+                int(claim.since_ms)?
             ],
         )
         .map(|_| ())

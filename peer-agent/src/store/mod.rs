@@ -10,6 +10,7 @@ mod folders;
 mod history;
 mod in_orders;
 mod out_orders;
+mod payouts;
 mod purchases;
 mod schema;
 mod shares;

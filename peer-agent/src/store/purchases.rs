@@ -4,18 +4,28 @@ use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::RequestId;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::wire;
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::{Tx, int, message};
 use crate::ports::{PurchaseState, Purchases, StoreError, Stored};
 
-fn name(state: PurchaseState) -> &'static str {
+/// How a state is written.
+pub(super) fn name(state: PurchaseState) -> &'static str {
     match state {
         PurchaseState::Pending => "pending",
         PurchaseState::Done => "done",
         PurchaseState::Refused => "refused",
         PurchaseState::Dropped => "dropped",
     }
+}
+
+/// What is written, read back.
+pub(super) fn state(row: &Row<'_>) -> Stored<PurchaseState> {
+    let state: String = row.get("state")?;
+    [PurchaseState::Pending, PurchaseState::Done, PurchaseState::Refused, PurchaseState::Dropped]
+        .into_iter()
+        .find(|known| name(*known) == state)
+        .ok_or_else(|| StoreError::damaged("a purchase's or payout's state"))
 }
 
 impl Purchases for Tx<'_> {
@@ -34,13 +44,7 @@ impl Purchases for Tx<'_> {
     }
 
     fn purchase_state(&self, request: RequestId) -> Stored<Option<PurchaseState>> {
-        self.row("SELECT state FROM purchases WHERE request = ?", [request.0], |row| {
-            let state: String = row.get("state")?;
-            [PurchaseState::Pending, PurchaseState::Done, PurchaseState::Refused, PurchaseState::Dropped]
-                .into_iter()
-                .find(|known| name(*known) == state)
-                .ok_or_else(|| StoreError::damaged("a purchase's state"))
-        })
+        self.row("SELECT state FROM purchases WHERE request = ?", [request.0], state)
     }
 
     fn mark_purchase(&self, request: RequestId, state: PurchaseState, why: &str) -> Stored<()> {

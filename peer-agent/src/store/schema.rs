@@ -83,6 +83,15 @@ CREATE TABLE folder_files (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX folder_files_by_content ON folder_files (content);
 ",
+    // Payouts, what an entry of the history belongs to, and since when a claim waits.
+    "
+ALTER TABLE history ADD COLUMN reference BLOB;
+ALTER TABLE claims ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE payouts (
+  request BLOB PRIMARY KEY, message BLOB, at_ms INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'refused', 'dropped')), why TEXT NOT NULL DEFAULT '', view BLOB
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Makes the tables in a new file, and brings those of an older form up to date; refuses a file of a form that it does

@@ -18,7 +18,7 @@ use netpay_protocol::touchstone::Touchstone;
 
 use super::offering::order_of;
 use super::policy::Policy;
-use crate::ports::{Entry, History, InOrder, InOrders, StoreError, Till, TillClaim, TillEcoin};
+use crate::ports::{Entry, History, InOrder, InOrders, Reference, StoreError, Till, TillClaim, TillEcoin};
 
 /// What a payee knows when a payment comes.
 pub struct Payee<'a> {
@@ -108,7 +108,7 @@ pub fn accept(
         high_word,
         unknown: held.as_ref().is_some_and(|held| held.unknown),
     })?;
-    store.put_claim(&grown(known, t, &index, revealed)?)?;
+    store.put_claim(&grown(known, t, &index, revealed, payee.now_ms)?)?;
     credit(store, payee, pay, order, t, value)
 }
 
@@ -283,6 +283,7 @@ fn grown(
     t: &Touchstone,
     index: &Signed<SignedIndex>,
     revealed: &Revealed,
+    now_ms: u64,
 ) -> Result<TillClaim, Refused> {
     let Some(word) = revealed.words.last().copied() else {
         return refuse("the payment has no words");
@@ -297,9 +298,16 @@ fn grown(
             word,
             conflicting: WordCount(0),
             lost: None,
+            since_ms: now_ms,
         },
         Some(known) if known.through >= revealed.through => TillClaim { grant, ..known.clone() },
-        Some(known) => TillClaim { grant, through: revealed.through, word, ..known.clone() },
+        Some(known) => TillClaim {
+            grant,
+            through: revealed.through,
+            word,
+            since_ms: if known.settled >= known.through { now_ms } else { known.since_ms },
+            ..known.clone()
+        },
     })
 }
 
@@ -319,6 +327,7 @@ fn credit(
         with: Some(t.payer),
         ecoin: Some(t.ecoin),
         units: value,
+        reference: Some(Reference::Order(pay.order)),
         note: format!("words through {}", pay.payment.revealed().through),
     })?;
     Ok(Paid { paid })

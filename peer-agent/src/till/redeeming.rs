@@ -14,7 +14,7 @@ use netpay_protocol::redemption::{Claim, Head, Line, NotTheAnswer, RedemptionBat
 use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 
-use crate::ports::{Batches, Entry, History, Slot, Slots, StoreError, Stored, Till, TillClaim};
+use crate::ports::{Batches, Entry, History, Reference, Slot, Slots, StoreError, Stored, Till, TillClaim};
 use crate::wallet::broker_lists;
 
 /// Why a statement is not believed. The batch stays open.
@@ -194,13 +194,22 @@ fn settle_claim(
             with: line.payer,
             ecoin: Some(claim.ecoin()),
             units: words.worth(unit),
+            reference: Some(Reference::Request(request)),
             note: text,
         })
     };
     let verdict = line.line.verdict;
+    let newly = WordCount(claim.through.0.saturating_sub(held.settled.0));
     if verdict.settles() {
         let conflicting = line.line.conflicting;
-        note("redeem", line.line.credited, format!("batch {request}: {}", verdict.name()))?;
+        note("redeem", line.line.credited, verdict.name().into())?;
+        // Words that leave the till and were credited before: the statement of that batch was lost.
+        let lost = WordCount(conflicting.0.saturating_sub(held.conflicting.0));
+        let before =
+            [line.line.credited, lost].into_iter().fold(newly, |left, words| left.minus(words).unwrap_or_default());
+        if before.0 > 0 {
+            note("paid_before", before, "credited by an earlier batch, whose statement was lost".into())?;
+        }
         if conflicting.0 > 0 && conflicting != held.conflicting {
             note("double_spend", conflicting, "the payer had spent these words with somebody else: lost".into())?;
         }
@@ -219,8 +228,7 @@ fn settle_claim(
         ecoin.unknown = true;
         return store.put_till_ecoin(&ecoin);
     }
-    let unsettled = WordCount(claim.through.0.saturating_sub(held.settled.0));
-    note("lost", unsettled, format!("batch {request}: {}", verdict.name()))?;
+    note("lost", newly, verdict.name().into())?;
     // A claim whose words were all settled before loses nothing by being asked for again.
     if held.settled < claim.through {
         store.put_claim(&TillClaim { lost: Some(verdict), ..held })?;

@@ -11,19 +11,17 @@ use netpay_protocol::ids::{BrokerId, EcoinId, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
 use netpay_protocol::layout::Signed;
 use netpay_protocol::messages::Sold;
-use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::problem::Problem;
 use netpay_protocol::sealing::Purchase;
 use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
+use super::refusals;
 use crate::identity::{Identity, os_rng};
-use crate::ports::{Coins, Ecoin, Entry, History, PurchaseState, Purchases, StoreError, Stored};
+use crate::ports::{Coins, Ecoin, Entry, History, PurchaseState, Purchases, Reference, StoreError, Stored};
 
 /// How long the broker may carry an order out. Within it the order is sent again after every silence.
 const ORDER_LIFE_MS: u64 = netpay_protocol::limits::HOUR_MS;
-
-/// How far the broker's clock may be from ours.
-const CLOCKS_APART_MS: u64 = 5 * 60_000;
 
 /// What to buy.
 #[derive(Clone, Copy, Debug)]
@@ -128,32 +126,29 @@ pub fn receive(
         with: None,
         ecoin: None,
         units: bought.debited,
+        reference: Some(Reference::Request(buy.content.request)),
         note: format!("{} e-coins of {} words", bought.ecoins.len(), buy.content.n),
     })?;
     Ok(bought)
 }
 
-/// Step 2, when somebody says no in the broker's name. A problem is not signed: a passing one changes nothing, and any
-/// other is told to the person, but the order is only given up when its time is over and nobody knows of it then.
+/// Step 2, when somebody says no in the broker's name: see [`refusals`].
 pub fn rejected(
     store: &(impl Purchases + History),
     buy: &Signed<BuyEcoins>,
     problem: &Problem,
     now_ms: u64,
 ) -> Stored<()> {
-    if problem.kind.is_passing() {
-        return Ok(());
-    }
-    let why = format!("{}: {}", problem.kind.name(), problem.text);
-    let over = problem.kind == Kind::RequestExpired && is_over(&buy.content, now_ms);
-    let state = if over { PurchaseState::Dropped } else { PurchaseState::Refused };
+    let Some(state) = refusals::state_after(problem, buy.content.valid_until_ms, now_ms) else { return Ok(()) };
+    let why = refusals::why(problem);
     store.mark_purchase(buy.content.request, state, &why)?;
     store.note(Entry {
         at_ms: now_ms,
-        what: if over { "buy_dropped" } else { "buy_refused" }.into(),
+        what: if state == PurchaseState::Dropped { "buy_dropped" } else { "buy_refused" }.into(),
         with: None,
         ecoin: None,
         units: buy.content.most_debited_units,
+        reference: Some(Reference::Request(buy.content.request)),
         note: why,
     })
 }
@@ -162,7 +157,7 @@ pub fn rejected(
 pub fn to_send(store: &impl Purchases, now_ms: u64) -> Stored<Vec<Signed<BuyEcoins>>> {
     let mut orders = store.purchases(PurchaseState::Pending)?;
     let refused = store.purchases(PurchaseState::Refused)?;
-    orders.extend(refused.into_iter().filter(|buy| is_over(&buy.content, now_ms)));
+    orders.extend(refused.into_iter().filter(|buy| refusals::is_over(buy.content.valid_until_ms, now_ms)));
     Ok(orders)
 }
 
@@ -173,11 +168,6 @@ pub fn unfulfilled(store: &impl Purchases) -> Stored<Vec<Signed<BuyEcoins>>> {
         orders.extend(store.purchases(state)?);
     }
     Ok(orders)
-}
-
-/// Whether the broker cannot carry it out any more, by its own clock as well as ours.
-fn is_over(buy: &BuyEcoins, now_ms: u64) -> bool {
-    now_ms > buy.valid_until_ms.saturating_add(CLOCKS_APART_MS)
 }
 
 /// Everything that must hold before an answer is money.

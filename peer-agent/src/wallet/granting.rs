@@ -21,7 +21,7 @@ use netpay_protocol::suite::Suite;
 
 use super::purse::{self, Chain, Due, Mode, Step, Words};
 use crate::content::MAX_CONTENT_BYTES;
-use crate::ports::{Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, StoreError, Stored};
+use crate::ports::{Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, Reference, StoreError, Stored};
 
 /// Why there is no payment.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +136,7 @@ pub fn pay(
         with: Some(due.payee),
         ecoin: Some(chain.ecoin.touchstone.content.ecoin),
         units,
+        reference: Some(Reference::Order(order)),
         note: format!("words through {} of {}..{}", step.through, step.from, step.to),
     })?;
     out.sent = out.sent.checked_add(units).ok_or_else(overflow)?;
@@ -198,6 +199,7 @@ pub fn refused(
         with: Some(out.quote.content.payee),
         ecoin: Some(pay.payment.grant().0),
         units: pending.units,
+        reference: Some(Reference::Order(order)),
         note: why.into(),
     })?;
     // What was paid before keeps its worth: such an order is taken up again later.

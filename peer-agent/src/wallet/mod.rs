@@ -5,5 +5,7 @@
 pub mod broker_lists;
 pub mod buying;
 pub mod granting;
+pub mod paying_out;
 pub mod purse;
 pub mod receipts;
+pub mod refusals;

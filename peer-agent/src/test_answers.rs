@@ -1,0 +1,77 @@
+//! The broker for tests, its second half: payouts, and the answers to questions.
+
+use netpay_protocol::admin::{AccountView, Page};
+use netpay_protocol::amounts::Units;
+use netpay_protocol::ids::{Digest, Kid};
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::messages::{Ask, Withdrawal};
+use netpay_protocol::payout::{PayoutState, PayoutView};
+use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::query::{Answer, Question};
+use netpay_protocol::redemption::Head;
+use netpay_protocol::wire;
+
+use crate::test_broker::{NOW, TestBroker};
+
+/// Payouts on one page.
+const PAGE: usize = 2;
+
+impl TestBroker {
+    /// Debits once for each request; whoever asks is paid.
+    pub fn pay_out(&self, withdrawal: &Withdrawal) -> Result<Vec<u8>, Problem> {
+        let order = &withdrawal.payout.content;
+        let mut payouts = self.payouts.borrow_mut();
+        let view = payouts.entry(order.request).or_insert_with(|| PayoutView {
+            peer: order.peer,
+            request: order.request,
+            amount: order.amount_units,
+            destination: order.destination.clone(),
+            requested_at_ms: NOW,
+            state: PayoutState::Requested,
+            position: 9,
+        });
+        Ok(self.signed(order.digest(), wire::encode(view)))
+    }
+
+    /// What was debited for payouts in all.
+    pub fn paid_out(&self) -> u64 {
+        self.payouts.borrow().values().map(|view| view.amount.0).sum()
+    }
+
+    /// A signed answer about something.
+    pub fn signed(&self, about: Digest, body: Vec<u8>) -> Vec<u8> {
+        let kid = Kid::of(&self.statement_key().public());
+        let answer = Answer { broker: self.id(), kid, about, issued_at_ms: NOW, body };
+        wire::encode(&Signed::new(answer, self.statement_key()))
+    }
+
+    /// Answers a question.
+    pub fn answer(&self, ask: &Ask) -> Result<Vec<u8>, Problem> {
+        let query = &ask.query.content;
+        let body = match query.question {
+            Question::Balance => wire::encode(&AccountView {
+                peer: query.peer,
+                balance: Units(self.balance(query.peer)),
+                debt: Units::ZERO,
+                opened_at_ms: Some(NOW),
+                suspended_at_ms: None,
+                last_redeem_until_ms: 0,
+                head: Head::default(),
+            }),
+            Question::Payouts(after) => {
+                let payouts = self.payouts.borrow();
+                let mut items: Vec<PayoutView> =
+                    payouts.values().filter(|view| view.request > after).cloned().collect();
+                let more = items.len() > PAGE;
+                items.truncate(PAGE);
+                wire::encode(&Page { items, more })
+            }
+            Question::Statement(request) => {
+                let none = || Problem::new(Kind::NotFound, "no statement is kept for this batch");
+                return self.kept(request).ok_or_else(none);
+            }
+            Question::Ecoins(_) => return Err(Problem::new(Kind::Policy, "not in this test")),
+        };
+        Ok(self.signed(query.digest(), body))
+    }
+}
