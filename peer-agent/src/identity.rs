@@ -25,6 +25,13 @@ pub fn random_16() -> [u8; 16] {
     bytes
 }
 
+/// A random number, for spreading things over time.
+pub fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    os_rng().fill_bytes(&mut bytes);
+    u64::from_be_bytes(bytes)
+}
+
 /// A new request id.
 pub fn new_request() -> RequestId {
     RequestId(random_16())
@@ -65,6 +72,15 @@ impl Identity {
             nkey: self.nats.public(),
         };
         Signed::new(register, &self.signing)
+    }
+
+    /// The same keys once more, for another thread.
+    pub fn copy(&self) -> Self {
+        Self {
+            signing: SigningKey::from_seed(&self.signing.seed()),
+            sealing: SealingKey::from_der(&self.sealing.to_der()).expect("it was one"),
+            nats: SigningKey::from_seed(&self.nats.seed()),
+        }
     }
 
     /// The nkey's seed in NATS's own text form.

@@ -16,6 +16,8 @@ pub mod net;
 pub mod obtaining;
 pub mod ports;
 pub mod serving;
+pub mod settings;
+pub mod steward;
 pub mod store;
 #[cfg(test)]
 mod test_answers;
@@ -40,5 +42,7 @@ mod obtaining_tests;
 mod paying_out_tests;
 #[cfg(test)]
 mod redeeming_tests;
+#[cfg(test)]
+mod steward_tests;
 #[cfg(test)]
 mod trade;

@@ -8,6 +8,7 @@ mod get;
 mod history;
 mod init;
 mod payout;
+mod policy;
 mod redeem;
 mod search;
 mod serve;
@@ -15,6 +16,7 @@ mod session;
 mod share;
 mod statement;
 mod time;
+mod upkeep;
 mod wallet;
 
 use std::path::PathBuf;

@@ -4,9 +4,11 @@ use netpay_protocol::redemption::Verdict;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::session::Session;
+use super::session::{Session, now_ms};
+use super::time::rfc3339;
 use crate::errands::Redeemed;
-use crate::till::redeeming::{SettledLine, Which};
+use crate::till::redeeming::{Redeemer, SettledLine, Which};
+use crate::till::rehearsal::{self, Planned, PlannedClaim};
 
 /// Redeem what the till holds. What was not answered is sent again, and is paid once.
 #[derive(clap::Args, Debug)]
@@ -14,14 +16,20 @@ pub struct Redeem {
     /// Ask for every claim that is still held, redeemed ones too: after the broker was restored from a backup.
     #[arg(long)]
     all: bool,
+    /// Send nothing: show which batches would be sent.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Redeem {
     /// Runs it.
     pub async fn run(&self, session: &Session) -> Result<(), Failure> {
+        let which = if self.all { Which::All } else { Which::Unsettled };
+        if self.dry_run {
+            return rehearse(session, which);
+        }
         let net = session.connect().await?;
         session.greet_broker(&net).await?;
-        let which = if self.all { Which::All } else { Which::Unsettled };
         let errands = session.errands(&net);
         let done = errands.redeem(which).await?;
         let balance = match done.last() {
@@ -53,6 +61,66 @@ impl Redeem {
         });
         Ok(())
     }
+}
+
+/// Shows what would be sent. Needs no NATS and no broker, and changes nothing.
+fn rehearse(session: &Session, which: Which) -> Result<(), Failure> {
+    let who = Redeemer { key: &session.home.identity.signing, broker: session.home.config.broker };
+    let planned = session.store.rehearse(|tx| rehearsal::rehearse(tx, &who, which, now_ms()))?;
+    let claims = || planned.iter().flat_map(|batch| &batch.claims);
+    let units: u64 = claims().map(|claim| claim.worth.0).sum();
+    let earliest = claims().map(|claim| claim.redeem_until_ms).min();
+    let batches: Vec<Value> = planned.iter().map(would_send).collect();
+    let object = json!({
+        "dry_run": true,
+        "batches": batches,
+        "claims": claims().count(),
+        "units": units,
+        "earliest_redeem_until_ms": earliest,
+        "nothing_to_redeem": planned.is_empty(),
+    });
+    session.print(&object, || {
+        let Some(earliest) = earliest else { return "nothing to redeem".into() };
+        let mut text = String::new();
+        for (number, batch) in planned.iter().enumerate() {
+            let open = if batch.open { ", left open by an earlier command" } else { "" };
+            text += &format!("batch {}: {} claims{open}\n", number + 1, batch.claims.len());
+            for planned in &batch.claims {
+                text += &format!(
+                    "  e-coin {}  payer {}  W{}..W{}  {} units  until {}\n",
+                    planned.claim.ecoin(),
+                    planned.payer,
+                    planned.claim.index.content.from,
+                    planned.claim.through,
+                    planned.worth,
+                    rfc3339(planned.redeem_until_ms)
+                );
+            }
+        }
+        text + &format!("{units} units would be asked for; the earliest is lost after {}\n", rfc3339(earliest))
+    });
+    Ok(())
+}
+
+fn would_send(planned: &Planned) -> Value {
+    let claim = |planned: &PlannedClaim| {
+        json!({
+            "ecoin": planned.claim.ecoin().to_string(),
+            "payer": planned.payer.to_string(),
+            "from": planned.claim.index.content.from.0,
+            "through": planned.claim.through.0,
+            "units": planned.worth.0,
+            "redeem_until_ms": planned.redeem_until_ms,
+        })
+    };
+    let claims: Vec<Value> = planned.claims.iter().map(claim).collect();
+    json!({
+        // A new batch gets its id when it is made.
+        "request": planned.open.then(|| planned.batch.content.request.to_string()),
+        "open": planned.open,
+        "units": planned.claims.iter().map(|claim| claim.worth.0).sum::<u64>(),
+        "claims": claims,
+    })
 }
 
 fn batch(redeemed: &Redeemed) -> Value {

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::failure::Failure;
 use super::session::{self, Session, now_ms};
+use super::upkeep::Upkeep;
 use crate::net::Net;
 use crate::net::server::{Event, Incoming, Listening, Notice};
 use crate::ports::{Broker as _, Share, Shares as _, StoreError};
@@ -39,21 +40,28 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Serve the shared files and take payments. Needs no broker while the revocation list is fresh.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Policy, in [policy] of peer.toml: suites, max_unit_value, bound_only, min_account_age_ms,\nmax_exposure_per_payer_units, max_exposure_units, max_revocation_age_ms (default a day), spend_margin_ms."
+    after_help = "What is accepted is in [policy] of peer.toml, and when it redeems by itself in [redeem]: --show-policy shows every\nsetting with its value, where that comes from, and what it means. NETPAY_ and the name in capitals stands over the file.\n\nExample:\n  NETPAY_REDEEM_AT_UNITS=500 netpay serve"
 )]
 pub struct Serve {
     /// How often the files are announced to the index, in seconds.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=28_000))]
     announce_every: u64,
+    /// Serve nothing: show the policy and the redemption schedule in force.
+    #[arg(long)]
+    show_policy: bool,
 }
 
 impl Serve {
     /// Runs it.
     pub async fn run(&self, session: Session) -> Result<(), Failure> {
+        if self.show_policy {
+            super::policy::show(&session);
+            return Ok(());
+        }
         let net = session.connect().await?;
         if let Err(failure) = session.greet_broker(&net).await {
             eprintln!(
-                "netpay: the broker cannot be reached ({}); payments are taken without it while the revocation list is younger than {} h",
+                "netpay: {}; payments are taken without it while the revocation list is younger than {} h",
                 failure.text,
                 session.home.config.policy.max_revocation_age_ms / netpay_protocol::limits::HOUR_MS
             );
@@ -72,6 +80,7 @@ impl Serve {
         };
         let shelf = Shelf::open(&wallet)?;
         folders::start(&wallet)?;
+        let upkeep = Upkeep::start(&home, &net)?;
         let (door, till) = till_thread::start(Server {
             wallet,
             identity: home.identity,
@@ -88,6 +97,7 @@ impl Serve {
         session::print(json, &ready, || format!("ready: peer {me}, {shares} files on offer"));
         let desk = Desk { net: net.clone(), door, shelf, places: Arc::new(Semaphore::new(AT_ONCE)) };
         let stopped = desk.work(&mut listening, &mut stop).await;
+        upkeep.stop().await;
         announcing.abort();
         asking.abort();
         let _ = asking.await;

@@ -90,6 +90,14 @@ impl Store {
         Ok(value)
     }
 
+    /// Runs a step that may write, and takes back what it wrote: for asking what would be.
+    pub fn rehearse<T, E: From<StoreError>>(&self, step: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        let tx = self.begin(TransactionBehavior::Immediate)?;
+        let value = step(&tx)?;
+        tx.0.rollback().map_err(StoreError::from)?;
+        Ok(value)
+    }
+
     /// Runs a step that only reads; it sees one state of everything.
     pub fn read<T, E: From<StoreError>>(&self, step: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         step(&self.begin(TransactionBehavior::Deferred)?)

@@ -6,4 +6,7 @@
 pub mod accepting;
 pub mod offering;
 pub mod policy;
+pub mod readiness;
 pub mod redeeming;
+pub mod rehearsal;
+pub mod schedule;

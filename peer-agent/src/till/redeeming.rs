@@ -14,6 +14,7 @@ use netpay_protocol::redemption::{Claim, Head, Line, NotTheAnswer, RedemptionBat
 use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 
+use super::schedule::Held;
 use crate::ports::{Batches, Entry, History, Reference, Slot, Slots, StoreError, Stored, Till, TillClaim};
 use crate::wallet::broker_lists;
 
@@ -258,6 +259,29 @@ pub fn position_seen(store: &impl Slots, broker: BrokerId) -> Stored<u64> {
     let revoked = broker_lists::revoked_incarnation(store)?;
     let same = incarnation_seen(store)?.is_some_and(|seen| seen >= keys.max(revoked));
     Ok(if same { seen(store)?.position } else { 0 })
+}
+
+/// What is accepted and not settled, if there is something.
+pub fn held(store: &impl Till) -> Stored<Option<Held>> {
+    let mut sum: Option<Held> = None;
+    for (_, claim) in store.claims_after(0, false, u32::MAX)? {
+        let missing = || StoreError::damaged("a claim without its e-coin");
+        let t = store.till_ecoin(claim.ecoin)?.ok_or_else(missing)?.touchstone.content;
+        let worth = unsettled(&claim).worth(t.unit_value);
+        let so_far = sum.unwrap_or(Held {
+            worth: Units::ZERO,
+            claims: 0,
+            oldest_ms: claim.since_ms,
+            redeem_until_ms: t.redeem_until_ms,
+        });
+        sum = Some(Held {
+            worth: so_far.worth.checked_add(worth).unwrap_or(so_far.worth),
+            claims: so_far.claims + 1,
+            oldest_ms: so_far.oldest_ms.min(claim.since_ms),
+            redeem_until_ms: so_far.redeem_until_ms.min(t.redeem_until_ms),
+        });
+    }
+    Ok(sum)
 }
 
 /// Words of a claim that no statement settled.
