@@ -19,6 +19,7 @@ use netpay_protocol::wire;
 
 use crate::content::partial::{self, Partial};
 use crate::content::tree;
+use crate::patience;
 use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
 use crate::store::Store;
 use crate::wallet::granting::{self, Short};
@@ -28,8 +29,6 @@ use crate::wallet::purse::Mode;
 const IN_FLIGHT: usize = 4;
 /// Chunks that are fetched before the next payment at most.
 const AT_ONCE: usize = 64;
-/// How often the same message is sent before a silent or busy supplier is left for later.
-const TRIES: u32 = 5;
 /// How often, and how long, another order's payment to the same supplier is waited for.
 const WAITS: u32 = 200;
 const WAIT: Duration = Duration::from_millis(25);
@@ -248,15 +247,5 @@ async fn send(store: &Store, supplier: &impl Supplier, pay: &Pay, now_ms: u64) -
 
 /// Asks again, a little later each time, while the supplier is busy or silent.
 async fn patiently(supplier: &impl Supplier, op: PeerOp, message: Vec<u8>) -> Result<Vec<u8>, CallError> {
-    let mut wait = Duration::from_millis(50);
-    for _ in 1..TRIES {
-        match supplier.ask(op, message.clone()).await {
-            Err(CallError::Problem(problem)) if problem.kind.is_passing() => {}
-            Err(CallError::Silence(_)) => {}
-            answer => return answer,
-        }
-        tokio::time::sleep(wait).await;
-        wait = wait.saturating_mul(3);
-    }
-    supplier.ask(op, message).await
+    patience::SUPPLIER.ask(async || supplier.ask(op, message.clone()).await).await
 }

@@ -2,8 +2,6 @@
 //!
 //! The same bytes are sent until an answer comes; silence and *busy* change nothing. Knows the broker as a port only.
 
-use std::time::Duration;
-
 use netpay_protocol::admin::AccountView;
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{BrokerId, Digest, RequestId};
@@ -19,14 +17,13 @@ use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::wire;
 
 use crate::identity::Identity;
+use crate::patience;
 use crate::ports::{Broker, CallError, Slot, Slots as _, StoreError};
 use crate::store::Store;
 use crate::till::redeeming::{self, Redeemer, SettledLine, Which};
 use crate::wallet::broker_lists::{self, NotTaken};
 use crate::wallet::buying::{self, Bought, Wish};
 
-/// How often the same bytes are sent before they are left for the next command.
-const TRIES: u32 = 4;
 /// How long a question to the broker is good for.
 const QUESTION_LIFE_MS: u64 = 5 * 60 * 1_000;
 
@@ -177,7 +174,8 @@ impl<B: Broker> Errands<'_, B> {
     /// Redeems claims in as many batches as it takes.
     pub async fn redeem(&self, which: Which) -> Result<Vec<Redeemed>, Error> {
         let who = Redeemer { key: &self.me.signing, broker: self.broker };
-        let keys = self.keys().await?;
+        // Without the broker's keys no answer could be believed.
+        self.keys().await?;
         let mut done: Vec<Redeemed> = Vec::new();
         let mut cursor = 0;
         // A batch that an earlier command left open comes first and is not one of this command's.
@@ -196,11 +194,11 @@ impl<B: Broker> Errands<'_, B> {
                 continue;
             };
             cursor = last;
-            done.push(self.redeem_batch(&batch, &keys).await?);
+            done.push(self.redeem_batch(&batch).await?);
         }
     }
 
-    async fn redeem_batch(&self, batch: &Signed<RedemptionBatch>, keys: &BrokerKeys) -> Result<Redeemed, Error> {
+    async fn redeem_batch(&self, batch: &Signed<RedemptionBatch>) -> Result<Redeemed, Error> {
         let touchstones = self.store.read(|tx| redeeming::touchstones(tx, &batch.content))?;
         let message =
             |register| wire::encode(&Redeem { batch: batch.clone(), touchstones: touchstones.clone(), register });
@@ -212,9 +210,18 @@ impl<B: Broker> Errands<'_, B> {
             }
             Err(error) => return Err(error.into()),
         };
-        let statement: Signed<Statement> = decode(&bytes)?;
+        self.settle(batch, decode(&bytes)?).await
+    }
+
+    /// Takes the statement that answers the open batch, whichever way it came.
+    pub(crate) async fn settle(
+        &self,
+        batch: &Signed<RedemptionBatch>,
+        statement: Signed<Statement>,
+    ) -> Result<Redeemed, Error> {
+        let keys = self.keys().await?;
         let (lines, restored) = self
-            .receive(keys.clone(), |keys| {
+            .receive(keys, |keys| {
                 let now_ms = (self.now_ms)();
                 self.store.write(|tx| {
                     // A batch that credits nothing leaves nothing in the ledger, our keys included.
@@ -328,22 +335,12 @@ impl<B: Broker> Errands<'_, B> {
     where
         T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
     {
-        decode(&self.line.ask(op, message).await?)
+        decode(&self.patiently(op, message).await?)
     }
 
     /// Sends the same bytes, a little later each time, while the broker is busy or silent.
     async fn patiently(&self, op: BrokerOp, message: Vec<u8>) -> Result<Vec<u8>, CallError> {
-        let mut wait = Duration::from_millis(200);
-        for _ in 1..TRIES {
-            match self.line.ask(op, message.clone()).await {
-                Err(CallError::Problem(problem)) if problem.kind.is_passing() => {}
-                Err(CallError::Silence(_)) => {}
-                answer => return answer,
-            }
-            tokio::time::sleep(wait).await;
-            wait = wait.saturating_mul(2);
-        }
-        self.line.ask(op, message).await
+        patience::BROKER.ask(async || self.line.ask(op, message.clone()).await).await
     }
 }
 
@@ -352,7 +349,8 @@ enum Either<E> {
     NotBelieved(E),
 }
 
-fn verify_answer<'a>(answer: &'a Signed<Answer>, keys: &BrokerKeys) -> Option<&'a Answer> {
+/// What a signed answer says, if one of these keys could sign it.
+pub(crate) fn verify_answer<'a>(answer: &'a Signed<Answer>, keys: &BrokerKeys) -> Option<&'a Answer> {
     let key = keys.find(answer.content.kid, Purpose::Statement, answer.content.issued_at_ms)?;
     answer.verify(&key).ok()
 }

@@ -4,6 +4,8 @@
 //! that know nothing of one another; `content` holds bytes against their hash; `cli` joins them, one file a command.
 
 pub mod budget;
+pub mod asking;
+pub mod checkup;
 pub mod cli;
 pub mod config;
 pub mod content;
@@ -14,6 +16,7 @@ pub mod home;
 pub mod identity;
 pub mod net;
 pub mod obtaining;
+pub mod patience;
 pub mod ports;
 pub mod serving;
 pub mod settings;
@@ -32,6 +35,8 @@ pub mod withdrawing;
 mod accepting_tests;
 #[cfg(test)]
 mod buying_tests;
+#[cfg(test)]
+mod checkup_tests;
 #[cfg(test)]
 mod download_tests;
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::content::partial::{self, Partial};
 use crate::content::{CHUNK_BYTES, Existing};
 use crate::download::{self, Download};
 use crate::identity::Identity;
+use crate::patience;
 use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
 use crate::store::Store;
 use crate::wallet::purse::Mode;
@@ -272,7 +273,7 @@ impl<'a> Obtaining<'a> {
     ) -> Result<Quoted, Error> {
         let (first_chunk, chunk_count) = wanted.map_or((0, None), |(first, count)| (first, Some(count)));
         let ask = AskQuote { content: self.wish.content, first_chunk, chunk_count };
-        let bytes = supplier.ask(PeerOp::Quote, wire::encode(&ask)).await?;
+        let bytes = patience::SUPPLIER.ask(async || supplier.ask(PeerOp::Quote, wire::encode(&ask)).await).await?;
         let quoted: Quoted = wire::decode(&bytes).map_err(|error| CallError::Unreadable(error.to_string()))?;
         let now_ms = (self.wish.now_ms)();
         if let Some(wrong) = granting::wrong_with(&quoted, self.wish.broker, payee, self.wish.content, now_ms) {

@@ -280,10 +280,29 @@ pub trait Batches {
     fn settle_batch(&self, statement: &Signed<Statement>) -> Stored<()>;
     /// Ends one that the broker rejected as a whole.
     fn drop_batch(&self, request: RequestId) -> Stored<()>;
+    /// A batch, however it stands.
+    fn batch(&self, request: RequestId) -> Stored<Option<Signed<RedemptionBatch>>>;
     /// Statements, latest first.
     fn statements(&self, limit: u32) -> Stored<Vec<Signed<Statement>>>;
     /// A batch with its statement.
     fn statement(&self, request: RequestId) -> Stored<Option<(Signed<RedemptionBatch>, Signed<Statement>)>>;
+}
+
+/// How much of one kind waits for the broker's answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// `purchases`, `payouts` or `batches`.
+    pub what: &'static str,
+    /// How many.
+    pub count: u64,
+    /// When the oldest was made.
+    pub oldest_ms: u64,
+}
+
+/// What waits for the broker's answer.
+pub trait Waits {
+    /// One for each kind.
+    fn waiting(&self) -> Stored<Vec<Waiting>>;
 }
 
 /// What an entry belongs to.

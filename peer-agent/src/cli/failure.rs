@@ -16,12 +16,25 @@ pub struct Failure {
     pub text: String,
     /// What a program is told besides: an object, or null.
     pub also: serde_json::Value,
+    /// Whether the result says it already, so that stdout needs no second object.
+    pub told: bool,
 }
 
 impl Failure {
     /// A failure with this code.
     pub fn new(code: u8, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), also: serde_json::Value::Null }
+        Self { code, text: text.into(), also: serde_json::Value::Null, told: false }
+    }
+
+    /// A failure that the result has told already.
+    pub fn told(code: u8, text: impl Into<String>) -> Self {
+        Self { told: true, ..Self::new(code, text) }
+    }
+
+    /// Says what still works while the broker is away.
+    fn without_the_broker(self) -> Self {
+        let works = "without the broker these still work: netpay search, get and serve (being paid while its lists are fresh), wallet show, history, statement, redeem --dry-run";
+        Self { text: format!("{}\n{works}", self.text), ..self }
     }
 }
 
@@ -57,7 +70,10 @@ impl From<home::Error> for Failure {
 
 impl From<net::connect::Error> for Failure {
     fn from(error: net::connect::Error) -> Self {
-        Self::new(6, error.to_string())
+        Self::new(
+            6,
+            format!("{error}\nwithout NATS these still work: netpay wallet show, history, statement, redeem --dry-run"),
+        )
     }
 }
 
@@ -80,9 +96,12 @@ impl From<errands::Error> for Failure {
                 Self::new(code(&problem), format!("{text}; to be paid what it lost, run: netpay redeem --all"))
             }
             errands::Error::Rejected(problem) => Self::new(code(&problem), text),
-            errands::Error::Call(error) => Self { text, ..Self::from(error) },
+            errands::Error::Call(error) => {
+                let failure = Self { text, ..Self::from(error) };
+                if failure.code == 6 { failure.without_the_broker() } else { failure }
+            }
             errands::Error::NotBelieved(_) => Self::new(7, text),
-            errands::Error::NoKeys => Self::new(6, text),
+            errands::Error::NoKeys => Self::new(6, text).without_the_broker(),
             errands::Error::Store(_) => Self::new(1, text),
         }
     }

@@ -3,6 +3,8 @@
 mod balance;
 mod buy;
 mod candidates;
+mod csv;
+mod doctor;
 mod failure;
 mod get;
 mod history;
@@ -42,6 +44,7 @@ Examples:
   netpay share add song.ogg --price 20 --tags \"free music\"
   netpay serve
   netpay redeem
+  netpay doctor
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 declined by price or policy, 5 insufficient funds,
 6 broker or NATS unreachable, 7 verification failed, 8 suspended or double spend, 75 try later."
@@ -71,6 +74,7 @@ enum Command {
     Statement(statement::Statement),
     History(history::History),
     Payout(payout::Payout),
+    Doctor(doctor::Doctor),
 }
 
 /// Runs a command.
@@ -86,7 +90,7 @@ pub fn run(args: Args) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if args.json {
+            if args.json && !failure.told {
                 let mut object = json!({ "error": failure.text, "exit_code": failure.code });
                 if let (Some(object), Value::Object(also)) = (object.as_object_mut(), &failure.also) {
                     object.extend(also.clone());
@@ -107,9 +111,12 @@ async fn dispatch(args: &Args) -> Result<(), Failure> {
     if let Command::Init(init) = &args.command {
         return init.run(&dir, args.json).await;
     }
+    if let Command::Doctor(doctor) = &args.command {
+        return doctor.run(&dir, args.json).await;
+    }
     let session = Session::open(&dir, args.json)?;
     match &args.command {
-        Command::Init(_) => Ok(()),
+        Command::Init(_) | Command::Doctor(_) => Ok(()),
         Command::Balance(command) => command.run(&session).await,
         Command::Buy(command) => command.run(&session).await,
         Command::Wallet(command) => command.run(&session),
@@ -118,7 +125,7 @@ async fn dispatch(args: &Args) -> Result<(), Failure> {
         Command::Search(command) => command.run(&session).await,
         Command::Get(command) => command.run(&session).await,
         Command::Redeem(command) => command.run(&session).await,
-        Command::Statement(command) => command.run(&session),
+        Command::Statement(command) => command.run(&session).await,
         Command::History(command) => command.run(&session),
         Command::Payout(command) => command.run(&session).await,
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::session::{Session, now_ms};
 use crate::net::Net;
+use crate::patience;
 
 /// Find content. All words must be found, as a whole or as a beginning.
 #[derive(clap::Args, Debug)]
@@ -43,7 +44,8 @@ pub async fn ask(
     limit: u32,
 ) -> Result<(Vec<(Listing, bool)>, bool), Failure> {
     let search = messages::Search { text, skip, limit };
-    let hits = net.search(&search).await.map_err(|error| {
+    let asked = patience::BROKER.ask(async || net.search(&search).await).await;
+    let hits = asked.map_err(|error| {
         let failure = Failure::from(error);
         Failure::new(failure.code, format!("the index (CIS): {}", failure.text))
     })?;

@@ -22,6 +22,7 @@ use super::session::{self, Session, now_ms};
 use super::upkeep::Upkeep;
 use crate::net::Net;
 use crate::net::server::{Event, Incoming, Listening, Notice};
+use crate::patience;
 use crate::ports::{Broker as _, Share, Shares as _, StoreError};
 use crate::serving::folders;
 use crate::serving::shelf::Shelf;
@@ -77,6 +78,7 @@ impl Serve {
             key: SigningKey::from_seed(&home.identity.signing.seed()),
             every: Duration::from_secs(self.announce_every),
             told: HashMap::new(),
+            unheard: false,
         };
         let shelf = Shelf::open(&wallet)?;
         folders::start(&wallet)?;
@@ -184,15 +186,25 @@ impl Desk {
 
 /// Asks the broker for its lists now and then; notices bring them too, while they get through.
 async fn ask_for_lists(net: Net, door: TillDoor) {
+    let mut away = false;
     loop {
-        tokio::time::sleep(ASK_LISTS_EVERY).await;
-        match net.ask(BrokerOp::Keys, Vec::new()).await {
-            Ok(bytes) => door.bring(List::Keys(bytes)).await,
-            Err(error) => tracing::warn!(%error, "the broker's key list"),
-        }
-        match net.ask(BrokerOp::Notices, Vec::new()).await {
-            Ok(bytes) => door.bring(List::Revoked(bytes)).await,
-            Err(error) => tracing::warn!(%error, "the broker's revocation list"),
+        tokio::time::sleep(ASK_LISTS_EVERY + patience::part_of(ASK_LISTS_EVERY / 4)).await;
+        // Asked again the next time round: that is patience enough.
+        let keys = net.ask(BrokerOp::Keys, Vec::new()).await;
+        let revoked = net.ask(BrokerOp::Notices, Vec::new()).await;
+        match keys.and_then(|keys| Ok((keys, revoked?))) {
+            Ok((keys, revoked)) => {
+                if std::mem::replace(&mut away, false) {
+                    eprintln!("netpay: the broker answers again");
+                }
+                door.bring(List::Keys(keys)).await;
+                door.bring(List::Revoked(revoked)).await;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    eprintln!("netpay: the broker cannot be asked for its lists, and is asked again: {error}");
+                }
+            }
         }
     }
 }
@@ -205,6 +217,8 @@ struct Announcer {
     key: SigningKey,
     every: Duration,
     told: HashMap<ContentId, (Share, Instant)>,
+    /// Whether the index did not take the last one: that is said once.
+    unheard: bool,
 }
 
 impl Announcer {
@@ -235,10 +249,13 @@ impl Announcer {
             let message = Announce { listing: Signed::new(self.listing(&share), &self.key), key: self.key.public() };
             match self.net.announce(&message).await {
                 Ok(_) => {
+                    self.unheard = false;
                     self.told.insert(share.content, (share, Instant::now()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, name = share.name, "the index does not list a file");
+                    if !std::mem::replace(&mut self.unheard, true) {
+                        tracing::warn!(%error, name = share.name, "the index does not list a file; it is told again");
+                    }
                     return;
                 }
             }

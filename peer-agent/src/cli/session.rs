@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::failure::Failure;
-use crate::errands::Errands;
+use crate::errands::{self, Errands};
 use crate::home::Home;
 use crate::net::{Net, connect};
+use crate::patience;
 use crate::ports::{Slot, Slots as _};
 use crate::store::Store;
 use crate::wallet::broker_lists;
@@ -104,7 +105,11 @@ impl Session {
     /// Registers, and keeps the key list of the answer.
     pub async fn register(&self, net: &Net) -> Result<(), Failure> {
         let (me, broker) = (&self.home.identity, self.home.config.broker);
-        let account = net.register(&me.register(broker)).await?;
+        let register = me.register(broker);
+        let account = patience::BROKER
+            .ask(async || net.register(&register).await)
+            .await
+            .map_err(|error| Failure::from(errands::Error::from(error)))?;
         if account.peer != me.peer() {
             return Err(Failure::new(7, "the broker opened another peer's account"));
         }
@@ -117,9 +122,29 @@ impl Session {
             .map_err(|error| Failure::new(7, error.to_string()))
     }
 
+    /// Prints a table, which is no JSON.
+    pub fn print_table(&self, table: &str) -> Result<(), Failure> {
+        if self.json {
+            return Err(Failure::new(2, "choose one of --json and --csv"));
+        }
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(table.as_bytes());
+        let _ = out.flush();
+        Ok(())
+    }
+
     /// Prints the result: the object, or what a person reads.
     pub fn print(&self, object: &Value, text: impl FnOnce() -> String) {
         print(self.json, object, text);
+    }
+}
+
+/// A field as a person or a table reads it.
+pub fn field(object: &Value, name: &str) -> String {
+    match &object[name] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 

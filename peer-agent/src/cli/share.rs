@@ -14,6 +14,7 @@ use super::serve::take_back;
 use super::session::Session;
 use crate::content::folder;
 use crate::content::tree::Tree;
+use crate::patience;
 use crate::ports::{self, Folder, Folders as _, Shares as _, StoreError, Stored};
 use crate::serving::folders;
 use crate::ticket::Ticket;
@@ -239,7 +240,8 @@ async fn withdraw(session: &Session, contents: &[ContentId]) -> bool {
     if let Ok(net) = session.connect().await {
         withdrawn = true;
         for content in contents {
-            withdrawn &= net.withdraw(&take_back(broker, *content, key)).await.is_ok();
+            let back = take_back(broker, *content, key);
+            withdrawn &= patience::BROKER.ask(async || net.withdraw(&back).await).await.is_ok();
         }
     }
     if !withdrawn {

@@ -1,16 +1,19 @@
 //! `netpay statement`: the broker's signed answers to redemptions (the paper's M7).
 
-use netpay_protocol::amounts::WordCount;
+use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::ids::RequestId;
-use netpay_protocol::redemption::{Claim, Line, Statement as Signed};
+use netpay_protocol::redemption::{Claim, Line, RedemptionBatch, Statement as Answer, Verdict};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::session::Session;
-use crate::ports::Batches as _;
+use super::session::{self, Session};
+use super::{csv, time};
+use crate::ports::{Batches as _, StoreError, Till as _};
 
-/// Show the statements held, or one of them with its lines.
+/// Show the statements held, or one of them with its lines. One whose answer was lost is asked of the broker, and
+/// settles the batch that it answers.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  netpay statement\n  netpay statement --batch ID --csv > statement.csv")]
 pub struct Statement {
     /// Which batch.
     #[arg(long, value_name = "ID")]
@@ -18,12 +21,16 @@ pub struct Statement {
     /// The most statements to list.
     #[arg(long, default_value_t = 50)]
     limit: u32,
+    /// As a table for a spreadsheet, with a header.
+    #[arg(long)]
+    csv: bool,
 }
 
-fn head(statement: &Signed) -> Value {
+fn head(statement: &Answer) -> Value {
     let sum = |of: fn(&Line) -> WordCount| -> u64 { statement.lines.iter().map(|line| u64::from(of(line).0)).sum() };
     json!({
         "request": statement.request.to_string(),
+        "issued_at": time::rfc3339(statement.issued_at_ms),
         "issued_at_ms": statement.issued_at_ms,
         "claims": statement.lines.len(),
         "credited_words": sum(|line| line.credited),
@@ -36,22 +43,48 @@ fn head(statement: &Signed) -> Value {
     })
 }
 
-fn line(claim: &Claim, line: &Line) -> Value {
-    json!({
-        "ecoin": claim.ecoin().to_string(),
-        "from": claim.index.content.from.0,
-        "through": claim.through.0,
+/// What a verdict means for the person.
+fn means(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Credited => "credited to the balance",
+        Verdict::AlreadyPaid => "credited by an earlier batch",
+        Verdict::Conflicting => "the payer had spent the conflicting words with somebody else; they are lost",
+        Verdict::UnknownEcoin => "the broker does not know the e-coin; kept, and sent again with its touchstone",
+        Verdict::Invalid => "range or word is not the e-coin's; lost",
+        Verdict::Unauthorised => "the grant is not the payer's word to this peer; lost",
+        Verdict::Expired => "the e-coin was refunded before; lost",
+    }
+}
+
+/// A line with its claim; a batch that is not held any more has none.
+fn line(session: &Session, claim: Option<&Claim>, line: &Line) -> Result<Value, StoreError> {
+    let ecoin = match claim {
+        Some(claim) => session.store.read(|tx| tx.till_ecoin(claim.ecoin()))?,
+        None => None,
+    };
+    let t = ecoin.as_ref().map(|ecoin| &ecoin.touchstone.content);
+    let units = |words: WordCount| t.map(|t| words.worth(t.unit_value)).map(|Units(units)| units);
+    Ok(json!({
+        "ecoin": claim.map(|claim| claim.ecoin().to_string()),
+        "payer": t.map(|t| t.payer.to_string()),
+        "from": claim.map(|claim| claim.index.content.from.0),
+        "through": claim.map(|claim| claim.through.0),
         "verdict": line.verdict.name(),
         "credited_words": line.credited.0,
+        "credited_units": units(line.credited),
         "already_paid_words": line.already_paid.0,
+        "already_paid_units": units(line.already_paid),
         "conflicting_words": line.conflicting.0,
-    })
+        "conflicting_units": units(line.conflicting),
+        "means": means(line.verdict),
+    }))
 }
 
 fn row(head: &Value) -> String {
     format!(
-        "{}  {} claims: {} words credited, {} paid before, {} conflicting; balance {} units\n",
-        head["request"].as_str().unwrap_or(""),
+        "{}  {}  {} claims: {} words credited, {} paid before, {} conflicting; balance {} units\n",
+        session::field(head, "issued_at"),
+        session::field(head, "request"),
         head["claims"],
         head["credited_words"],
         head["already_paid_words"],
@@ -60,34 +93,99 @@ fn row(head: &Value) -> String {
     )
 }
 
+fn line_text(line: &Value) -> String {
+    let field = |name| session::field(line, name);
+    format!(
+        "  e-coin {:<32}  payer {:<32}  W{}..W{}  {:<13} {} units credited: {}\n",
+        field("ecoin"),
+        field("payer"),
+        field("from"),
+        field("through"),
+        field("verdict"),
+        field("credited_units"),
+        field("means")
+    )
+}
+
+/// The columns of `--csv`, for good: of the list, and of one statement.
+const LIST: [&str; 11] = [
+    "request",
+    "issued_at",
+    "issued_at_ms",
+    "claims",
+    "credited_words",
+    "already_paid_words",
+    "conflicting_words",
+    "balance_units",
+    "position",
+    "head",
+    "incarnation",
+];
+const LINES: [&str; 12] = [
+    "ecoin",
+    "payer",
+    "from",
+    "through",
+    "verdict",
+    "credited_words",
+    "credited_units",
+    "already_paid_words",
+    "already_paid_units",
+    "conflicting_words",
+    "conflicting_units",
+    "means",
+];
+
+fn cells(columns: &[&str], object: &Value) -> Vec<String> {
+    columns.iter().map(|column| session::field(object, column)).collect()
+}
+
 impl Statement {
     /// Runs it.
-    pub fn run(&self, session: &Session) -> Result<(), Failure> {
+    pub async fn run(&self, session: &Session) -> Result<(), Failure> {
         let Some(request) = self.batch else {
             let statements = session.store.read(|tx| tx.statements(self.limit))?;
             let heads: Vec<Value> = statements.iter().map(|s| head(&s.content)).collect();
+            if self.csv {
+                return session.print_table(&csv::table(&LIST, heads.iter().map(|head| cells(&LIST, head))));
+            }
             session.print(&json!({ "statements": heads }), || heads.iter().map(row).collect());
             return Ok(());
         };
         let held = session.store.read(|tx| tx.statement(request))?;
-        let (batch, statement) =
-            held.ok_or_else(|| Failure::new(3, format!("there is no statement of batch {request}")))?;
-        let lines: Vec<Value> = batch
-            .content
-            .claims
-            .iter()
-            .zip(&statement.content.lines)
-            .map(|(claim, answer)| line(claim, answer))
-            .collect();
-        let mut object = head(&statement.content);
-        object["lines"] = lines.clone().into();
-        session.print(&object, || {
-            let mut text = row(&object);
-            for line in &lines {
-                text += &format!("  {line}\n");
+        let (batch, statement, source) = match held {
+            Some((batch, statement)) => (Some(batch.content), statement.content, "wallet"),
+            None => {
+                let (batch, statement) = ask(session, request).await?;
+                (batch, statement, "broker")
             }
-            text
-        });
+        };
+        let claims = batch.iter().flat_map(|batch| &batch.claims).map(Some).chain(std::iter::repeat(None));
+        let lines: Vec<Value> = statement
+            .lines
+            .iter()
+            .zip(claims)
+            .map(|(answer, claim)| line(session, claim, answer))
+            .collect::<Result<_, StoreError>>()?;
+        if self.csv {
+            return session.print_table(&csv::table(&LINES, lines.iter().map(|line| cells(&LINES, line))));
+        }
+        let mut object = head(&statement);
+        object["source"] = source.into();
+        object["lines"] = lines.clone().into();
+        session.print(&object, || row(&object) + &lines.iter().map(line_text).collect::<String>());
         Ok(())
     }
+}
+
+async fn ask(session: &Session, request: RequestId) -> Result<(Option<RedemptionBatch>, Answer), Failure> {
+    let net = session.connect().await?;
+    session.greet_broker(&net).await?;
+    session.errands(&net).statement(request).await.map_err(|error| {
+        let failure = Failure::from(error);
+        match failure.code {
+            3 => Failure::new(3, format!("there is no statement of batch {request} here; {}", failure.text)),
+            _ => failure,
+        }
+    })
 }

@@ -10,7 +10,7 @@ use netpay_protocol::suite::{Payword, Suite};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::session::Session;
+use super::session::{Session, field};
 use crate::ports::{Coins as _, StoreError, Stored, Till as _, TillClaim, TillEcoin};
 use crate::store::Tx;
 use crate::till::{accepting, redeeming};
@@ -181,15 +181,6 @@ fn taken(ecoin: &TillEcoin, claim: &TillClaim, words: bool) -> Value {
 fn below(suite: Suite, claim: &TillClaim, ecoin: EcoinId) -> Vec<Payword> {
     let chain = PaywordChain::below(suite, &ecoin, claim.through, claim.word);
     (claim.grant.from.0..=claim.through.0).filter_map(|i| chain.word(PaywordIndex(i))).collect()
-}
-
-/// A field as a person reads it.
-fn field(object: &Value, name: &str) -> String {
-    match &object[name] {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
 }
 
 fn list(words: &Value) -> String {

@@ -34,6 +34,10 @@ impl Batches for Tx<'_> {
         self.run("UPDATE batches SET state = 'dropped' WHERE request = ? AND state = 'open'", [request.0]).map(|_| ())
     }
 
+    fn batch(&self, request: RequestId) -> Stored<Option<Signed<RedemptionBatch>>> {
+        self.row("SELECT batch FROM batches WHERE request = ?", [request.0], |row| message(row, "batch"))
+    }
+
     fn statements(&self, limit: u32) -> Stored<Vec<Signed<Statement>>> {
         self.rows(
             "SELECT statement FROM batches WHERE state = 'settled' ORDER BY at_ms DESC, request LIMIT ?",

@@ -15,6 +15,7 @@ mod purchases;
 mod schema;
 mod shares;
 mod slots;
+mod waiting;
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -65,6 +66,22 @@ impl Store {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::prepared(Connection::open_with_flags(path, flags)?)
+    }
+
+    /// Opens a file that is there, of the newest form, to read it and nothing else.
+    pub fn open_to_read(path: &Path) -> Stored<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        schema::is_newest(&db)?;
+        Ok(Self(db))
+    }
+
+    /// What SQLite finds damaged in the file; nothing when it is whole.
+    pub fn integrity(&self) -> Stored<Vec<String>> {
+        let mut statement = self.0.prepare("PRAGMA integrity_check")?;
+        let found = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
     }
 
     /// A store that lasts as long as the value: for tests.
@@ -205,6 +222,40 @@ mod tests {
         let store = Store::open(&path).expect("opens");
         store.0.pragma_update(None, "user_version", 1).expect("a pragma");
         assert!(Store::open(&path).is_err());
+    }
+
+    #[test]
+    fn a_wallet_of_form_2_goes_on_working_and_says_nothing_about_what_it_did_not_keep() {
+        use crate::ports::{Entry, History as _, Payouts as _, Reference, Wanted};
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("wallet.sqlite");
+        let entry = |reference| Entry {
+            at_ms: 1,
+            what: "buy".into(),
+            with: None,
+            ecoin: None,
+            units: Units(1),
+            reference,
+            note: String::new(),
+        };
+        drop(Store::open(&path).expect("opens"));
+        let old = rusqlite::Connection::open(&path).expect("opens");
+        old.execute_batch(
+            "ALTER TABLE history DROP COLUMN reference; ALTER TABLE claims DROP COLUMN since_ms; DROP TABLE payouts;
+             INSERT INTO history (at_ms, what, units, note) VALUES (1, 'buy', 1, ''); PRAGMA user_version = 2;",
+        )
+        .expect("as it was");
+        drop(old);
+        assert!(Store::open_to_read(&path).is_err(), "reading upgrades nothing");
+        let store = Store::open(&path).expect("brought up to date");
+        let new = entry(Some(Reference::Order(Digest([7; 32]))));
+        let (kept, entries) = (new.clone(), Wanted { limit: 9, ..Wanted::default() });
+        store.write(|tx| tx.note(kept)).expect("noted");
+        let (history, payouts) =
+            store.read(|tx| Ok::<_, StoreError>((tx.history(&entries)?, tx.payouts()?))).expect("read");
+        assert_eq!(history, [new, entry(None)]);
+        assert!(payouts.is_empty());
+        Store::open_to_read(&path).expect("reads it now");
     }
 
     #[test]

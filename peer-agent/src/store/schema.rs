@@ -94,11 +94,33 @@ CREATE TABLE payouts (
 ",
 ];
 
+fn form(db: &Connection) -> Result<u32, rusqlite::Error> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn newest() -> u32 {
+    FIRST_FORM + u32::try_from(UPGRADES.len()).expect("a short list")
+}
+
+fn unknown(held: u32) -> rusqlite::Error {
+    let newest = newest();
+    rusqlite::Error::InvalidParameterName(format!(
+        "its tables have form {held}, and this program knows forms {FIRST_FORM} to {newest}"
+    ))
+}
+
+/// Whether a file can be read as it is.
+pub fn is_newest(db: &Connection) -> Result<(), rusqlite::Error> {
+    match form(db)? {
+        held if held == newest() => Ok(()),
+        held => Err(unknown(held)),
+    }
+}
+
 /// Makes the tables in a new file, and brings those of an older form up to date; refuses a file of a form that it does
 /// not know. Safe against another process doing the same.
 pub fn prepare(db: &Connection) -> Result<(), rusqlite::Error> {
-    let form = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
-    let newest = FIRST_FORM + u32::try_from(UPGRADES.len()).expect("a short list");
+    let newest = newest();
     if form(db)? == newest {
         return Ok(());
     }
@@ -107,9 +129,7 @@ pub fn prepare(db: &Connection) -> Result<(), rusqlite::Error> {
     if held == 0 {
         tx.execute_batch(TABLES)?;
     } else if !(FIRST_FORM..=newest).contains(&held) {
-        return Err(rusqlite::Error::InvalidParameterName(format!(
-            "its tables have form {held}, and this program knows forms {FIRST_FORM} to {newest}"
-        )));
+        return Err(unknown(held));
     }
     for (step, form) in UPGRADES.iter().zip(FIRST_FORM + 1..) {
         if held < form {

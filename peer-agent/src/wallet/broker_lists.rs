@@ -54,6 +54,28 @@ pub fn revoked(store: &impl Slots, keys: &BrokerKeys, now_ms: u64) -> Stored<Opt
     Ok(list.verify_by(keys).ok().filter(|list| !is_from_the_future(list, now_ms)).cloned())
 }
 
+/// How old the lists held are.
+#[derive(Clone, Copy, Debug)]
+pub struct Ages {
+    /// Until when the key list is good; nothing without one.
+    pub keys_next_at_ms: Option<u64>,
+    /// How old the revocation list is; nothing without one that counts.
+    pub revoked_age_ms: Option<u64>,
+}
+
+/// How old the lists held are.
+pub fn ages(store: &impl Slots, broker: BrokerId, now_ms: u64) -> Stored<Ages> {
+    let keys = keys(store, broker)?;
+    let list = match &keys {
+        Some(keys) => revoked(store, keys, now_ms)?,
+        None => None,
+    };
+    Ok(Ages {
+        keys_next_at_ms: keys.map(|keys| keys.list().next_at_ms),
+        revoked_age_ms: list.map(|list| now_ms.saturating_sub(list.issued_at_ms)),
+    })
+}
+
 /// The incarnation of the revocation list held, which was verified when it was taken; 0 when there is none.
 pub fn revoked_incarnation(store: &impl Slots) -> Stored<u64> {
     let Some(bytes) = store.slot(Slot::Revoked)? else {
