@@ -296,3 +296,78 @@ fn after_a_fork_the_next_batch_shows_no_head_that_the_broker_lost() {
     assert_eq!(heads, [0, 7, 0]);
     assert_eq!(broker.balance(bob.id()), 7);
 }
+
+#[test]
+fn a_statement_that_was_lost_is_asked_of_the_broker_and_settles_the_open_batch_once() {
+    let (broker, alice, bob, ecoin) = scene();
+    alice.pay(&broker, &bob, 5, PerPayment);
+    wait(bob.errands(&broker).refresh_lists()).expect("lists");
+    broker.lose.set(4);
+    wait(bob.errands(&broker).redeem(Which::Unsettled)).expect_err("lost");
+    let batch = bob.store.read(|tx| tx.open_batch()).expect("read").expect("open");
+    let asked = || wait(bob.errands(&broker).statement(batch.content.request)).expect("the broker kept it");
+    let (held, statement) = asked();
+    assert_eq!((held, statement.balance_units), (Some(batch.content.clone()), Units(5)));
+    assert_eq!(claim(&bob, ecoin).settled.0, 5);
+    assert!(bob.store.read(|tx| tx.open_batch()).expect("read").is_none());
+    // Asked again, it is shown and settles nothing more.
+    asked();
+    let wanted = crate::ports::Wanted { what: Some("redeem".into()), limit: 9, ..Default::default() };
+    let noted = bob.store.read(|tx| crate::ports::History::history(tx, &wanted)).expect("read");
+    assert_eq!(noted.len(), 1);
+    assert!(redeem(&bob, &broker, Which::Unsettled).expect("nothing").is_empty());
+}
+
+/// The broker's word on another's batch, or somebody else's on ours.
+#[test]
+fn a_statement_that_is_asked_for_is_believed_only_about_that_batch_and_from_the_broker() {
+    struct Says(Vec<u8>);
+    impl crate::ports::Broker for Says {
+        async fn ask(&self, _: BrokerOp, _: Vec<u8>) -> Result<Vec<u8>, crate::ports::CallError> {
+            Ok(self.0.clone())
+        }
+    }
+    let (broker, alice, bob, ecoin) = scene();
+    alice.pay(&broker, &bob, 5, PerPayment);
+    wait(bob.errands(&broker).refresh_lists()).expect("lists");
+    let batch = open(&bob, &broker);
+    let five = Line::settled(WordCount(5), WordCount(0), WordCount(0));
+    let good = broker.statement(&batch.content, vec![five], Units(5));
+    let mut other = batch.content.clone();
+    other.request = new_request();
+    let about_another = broker.statement(&other, vec![five], Units(5));
+    let forged = Signed::new(good.content.clone(), &alice.me.signing);
+    let ask = |statement: &Signed<Statement>, request| {
+        let says = Says(wire::encode(statement));
+        let errands = errands::Errands {
+            store: &bob.store,
+            me: &bob.me,
+            broker: broker.id(),
+            line: &says,
+            now_ms: &crate::trade::now,
+        };
+        wait(errands.statement(request)).is_ok()
+    };
+    let request = batch.content.request;
+    assert!(!ask(&about_another, request) && !ask(&forged, request));
+    assert!(!ask(&good, other.request), "not the batch that was asked about");
+    assert_eq!(claim(&bob, ecoin).settled.0, 0);
+    assert!(ask(&about_another, other.request), "known nowhere here, and the broker's word to this peer");
+    assert!(ask(&good, request));
+    assert_eq!(claim(&bob, ecoin).settled.0, 5);
+}
+
+#[test]
+fn what_an_earlier_batch_credited_unheard_leaves_the_till_without_moving_the_balance_again() {
+    let (broker, alice, bob, _) = scene();
+    alice.pay(&broker, &bob, 5, PerPayment);
+    let batch = open(&bob, &broker);
+    broker.redeem(&Redeem { batch: batch.clone(), touchstones: vec![], register: None });
+    bob.store.write(|tx| tx.drop_batch(batch.content.request)).expect("dropped");
+    alice.pay(&broker, &bob, 2, PerPayment);
+    redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
+    let wanted = crate::ports::Wanted { limit: 9, ..Default::default() };
+    let noted = bob.store.read(|tx| crate::ports::History::history(tx, &wanted)).expect("read");
+    let of = |what: &str| noted.iter().filter(|entry| entry.what == what).map(|entry| entry.units.0).sum::<u64>();
+    assert_eq!((of("accept"), of("redeem"), of("paid_before")), (7, 2, 5));
+}

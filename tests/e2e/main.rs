@@ -4,5 +4,7 @@ mod admin;
 mod agents;
 mod broker;
 mod contents;
+mod daily;
 mod operating;
 mod payouts;
+mod payouts_agent;

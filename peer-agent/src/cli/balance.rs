@@ -38,10 +38,10 @@ impl Balance {
                 view.balance, totals.wallet, totals.till
             );
             if let Some(age_ms) = lists.revoked_age_ms {
-                text += &format!("the revocation list is {} min old", age_ms / 60_000);
+                text += &format!("the revocation list is {} min old\n", age_ms / 60_000);
             }
             if let Some(next_at_ms) = lists.keys_next_at_ms {
-                text += &format!(", the key list is good until {}\n", rfc3339(next_at_ms));
+                text += &format!("the key list is good until {}\n", rfc3339(next_at_ms));
             }
             if view.debt > Units::ZERO {
                 text += &format!("owed           {:>10} units, for a double spend\n", view.debt);

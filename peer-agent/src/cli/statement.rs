@@ -18,9 +18,9 @@ pub struct Statement {
     /// Which batch.
     #[arg(long, value_name = "ID")]
     batch: Option<RequestId>,
-    /// The most statements to list.
-    #[arg(long, default_value_t = 50)]
-    limit: u32,
+    /// The most statements to list; otherwise 50, or all with --csv.
+    #[arg(long)]
+    limit: Option<u32>,
     /// As a table for a spreadsheet, with a header.
     #[arg(long)]
     csv: bool,
@@ -144,7 +144,8 @@ impl Statement {
     /// Runs it.
     pub async fn run(&self, session: &Session) -> Result<(), Failure> {
         let Some(request) = self.batch else {
-            let statements = session.store.read(|tx| tx.statements(self.limit))?;
+            let limit = self.limit.unwrap_or(if self.csv { u32::MAX } else { 50 });
+            let statements = session.store.read(|tx| tx.statements(limit))?;
             let heads: Vec<Value> = statements.iter().map(|s| head(&s.content)).collect();
             if self.csv {
                 return session.print_table(&csv::table(&LIST, heads.iter().map(|head| cells(&LIST, head))));

@@ -22,7 +22,7 @@ pub fn rfc3339(ms: u64) -> String {
 
 /// Reads a time: milliseconds since 1970, a date (`2026-11-24`), or RFC 3339 in UTC (`2026-11-24T10:00:00Z`).
 pub fn parse(text: &str) -> Result<u64, String> {
-    if text.len() > 10 && !text.contains('-') || text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().map_err(|_| expected(text));
     }
     let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00Z"));
