@@ -28,7 +28,8 @@ impl<B: Broker> Errands<'_, B> {
         let signed = keys.find(s.kid, Purpose::Statement, s.issued_at_ms);
         let mine = (s.broker, s.payee, s.request) == (self.broker, self.me.peer(), request);
         let answers = held.as_ref().is_none_or(|held| s.answers(&held.content).is_ok());
-        if !signed.is_some_and(|key| statement.verify(&key).is_ok()) || !mine || !answers {
+        let forged = signed.is_none_or(|key| statement.verify(&key).is_err());
+        if forged || !mine || !answers {
             return Err(Error::NotBelieved("the statement is not the pinned broker's, or about another batch".into()));
         }
         Ok((held.map(|held| held.content), statement.content))

@@ -16,6 +16,7 @@ pub mod home;
 pub mod identity;
 pub mod net;
 pub mod obtaining;
+pub mod past;
 pub mod patience;
 pub mod ports;
 pub mod serving;

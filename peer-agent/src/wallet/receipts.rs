@@ -41,6 +41,7 @@ pub fn keep(
         ecoin: None,
         // Nothing moves.
         units: Units::ZERO,
+        reference: Some(Reference::Order(receipt.content.order)),
         note: format!("for {} units{lacking}, content {}", receipt.content.paid_units, order.quote.content.content),
     })?;
     Ok(lacks)
@@ -99,7 +100,7 @@ mod tests {
             assert_eq!(lacking, Units(lacks));
             let kept = alice.store.read(|tx| tx.receipt(receipt.order)).expect("read");
             assert_eq!(kept, Some(signed));
-            let noted = alice.store.read(|tx| tx.history(1)).expect("read").remove(0);
+            let noted = alice.store.read(|tx| tx.history(&Wanted { limit: 1, ..Wanted::default() })).expect("read").remove(0);
             assert_eq!((noted.what.as_str(), noted.note.contains("fewer")), ("receipt", lacks > 0));
         }
     }
