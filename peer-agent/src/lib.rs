@@ -3,8 +3,8 @@
 //! `wallet` and `till` are plain functions over the traits in `ports`; `store` (SQLite) and `net` (NATS) are adapters
 //! that know nothing of one another; `content` holds bytes against their hash; `cli` joins them, one file a command.
 
-pub mod budget;
 pub mod asking;
+pub mod budget;
 pub mod checkup;
 pub mod cli;
 pub mod config;

@@ -17,7 +17,7 @@ use crate::content::{CHUNK_BYTES, Existing, partial};
 use crate::identity::random_16;
 use crate::obtaining::{Error, Obtaining, Used, Wish};
 use crate::ports::{
-    CallError, History as _, InOrder, InOrders as _, OutOrders as _, Share, Shares as _, Supplier, Till as _,
+    CallError, History as _, InOrder, InOrders as _, OutOrders as _, Share, Shares as _, Supplier, Till as _, Wanted,
 };
 use crate::test_broker::{NOW, TestBroker};
 use crate::till::accepting::Refused;
@@ -433,7 +433,8 @@ fn a_receipt_is_asked_for_kept_and_what_it_lacks_is_told() {
         let order = granting::order_of(&used[0].order);
         let kept = scene.alice.store.read(|tx| tx.receipt(order)).expect("read").expect("kept");
         assert_eq!(kept.content.paid_units, Units(30 - lacks));
-        let noted = scene.alice.store.read(|tx| tx.history(&Wanted { limit: 1, ..Wanted::default() })).expect("read").remove(0);
+        let noted =
+            scene.alice.store.read(|tx| tx.history(&Wanted { limit: 1, ..Wanted::default() })).expect("read").remove(0);
         assert_eq!((noted.what.as_str(), noted.with), ("receipt", Some(scene.bob.id())));
     }
 }

@@ -7,7 +7,7 @@ use netpay_protocol::ids::PeerId;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::quote::Receipt;
 
-use crate::ports::{Entry, History, OutOrder, OutOrders, Stored};
+use crate::ports::{Entry, History, OutOrder, OutOrders, Reference, Stored};
 
 /// Whether a receipt is the payee's, for this order and payer. `None` when it is; otherwise what is wrong.
 pub fn wrong_with(receipt: &Signed<Receipt>, order: &OutOrder, me: PeerId) -> Option<&'static str> {
@@ -50,6 +50,7 @@ pub fn keep(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Wanted;
     use crate::test_broker::{NOW, TestBroker};
     use crate::trade::{Peer, chain_of};
     use crate::wallet::purse::Mode;
@@ -100,7 +101,8 @@ mod tests {
             assert_eq!(lacking, Units(lacks));
             let kept = alice.store.read(|tx| tx.receipt(receipt.order)).expect("read");
             assert_eq!(kept, Some(signed));
-            let noted = alice.store.read(|tx| tx.history(&Wanted { limit: 1, ..Wanted::default() })).expect("read").remove(0);
+            let noted =
+                alice.store.read(|tx| tx.history(&Wanted { limit: 1, ..Wanted::default() })).expect("read").remove(0);
             assert_eq!((noted.what.as_str(), noted.note.contains("fewer")), ("receipt", lacks > 0));
         }
     }
