@@ -31,7 +31,7 @@ exec 3>&1
 # shellcheck source=deploy/env.sh
 . "$root/deploy/env.sh"
 # What a user has set must not lead the story to a user's own broker or wallet.
-unset NATS_URL NATS_CREDS NETPAY_HOME NETPAY_CONFIG NETPAY_NATS_URL NETPAY_HTTP NETPAY_BROKER
+unset NATS_URL NATS_CREDS NETPAY_HOME NETPAY_CONFIG NETPAY_NATS_URL NETPAY_HTTP NETPAY_BROKER NETPAY_PASSPHRASE NETPAY_PASSPHRASE_FILE
 
 world=$(mktemp -d "${TMPDIR:-/tmp}/netpay-demo.XXXXXX")
 declare -A pids=()
@@ -156,7 +156,7 @@ start index '"ready":true' "$target/debug/netpay-broker" --json serve --config "
 say "index, in a process of its own"
 declare -A id=()
 for name in alice bob carol; do
-  id[$name]=$(peer "$name" init --broker "$broker_id" --nats "$nats" | field 'o["peer"]')
+  id[$name]=$(peer "$name" init --no-passphrase --broker "$broker_id" --nats "$nats" | field 'o["peer"]')
   say "$name is ${id[$name]}"
 done
 broker account credit "${id[alice]}" 1000 --reference 'demo deposit' >/dev/null

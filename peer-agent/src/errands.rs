@@ -2,6 +2,8 @@
 //!
 //! The same bytes are sent until an answer comes; silence and *busy* change nothing. Knows the broker as a port only.
 
+mod own;
+
 use netpay_protocol::admin::AccountView;
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{BrokerId, Digest, RequestId};
@@ -23,6 +25,7 @@ use crate::store::Store;
 use crate::till::redeeming::{self, Redeemer, SettledLine, Which};
 use crate::wallet::broker_lists::{self, NotTaken};
 use crate::wallet::buying::{self, Bought, Wish};
+use crate::wallet::locking;
 
 /// How long a question to the broker is good for.
 const QUESTION_LIFE_MS: u64 = 5 * 60 * 1_000;
@@ -42,6 +45,14 @@ pub enum Error {
     /// There is no key list of the broker's yet.
     #[error("there is no key list of the broker's yet, and the broker cannot be asked now")]
     NoKeys,
+    /// A home made from a backup buys nothing before it is locked.
+    #[error("{}", locking::RESTORE_FIRST)]
+    RestoreFirst,
+    /// Words were paid that this wallet never let go: it was locked.
+    #[error(
+        "this wallet is a stale copy: {0} words of its e-coins were redeemed that it never paid out; all its e-coins are locked and will be refunded after their time. Use one copy of a wallet only"
+    )]
+    StaleCopy(u64),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -114,20 +125,29 @@ impl<B: Broker> Errands<'_, B> {
     /// Buys: stores the order, then sends it until it is answered.
     pub async fn buy(&self, wish: Wish, request: RequestId) -> Result<Bought, Error> {
         let now_ms = (self.now_ms)();
-        let buy = self.store.write(|tx| buying::order(tx, self.me, self.broker, request, wish, now_ms))?;
+        let buy = self.store.write(|tx| {
+            if locking::must_lock(tx)? {
+                return Err(Error::RestoreFirst);
+            }
+            Ok(buying::order(tx, self.me, self.broker, request, wish, now_ms)?)
+        })?;
         self.deliver(&buy).await
     }
 
     /// Sends the orders again that may still bring something.
     pub async fn resume_purchases(&self) -> Result<Vec<Result<Bought, Error>>, Error> {
         let now_ms = (self.now_ms)();
-        let orders = self.store.read(|tx| buying::to_send(tx, now_ms))?;
+        // Purchases of a home made from a backup are dropped when it is locked.
+        let orders =
+            self.store.read(|tx| if locking::must_lock(tx)? { Ok(Vec::new()) } else { buying::to_send(tx, now_ms) })?;
         self.deliver_all(orders).await
     }
 
     /// Sends every order again that brought nothing, also those given up.
     pub async fn retry_purchases(&self) -> Result<Vec<Result<Bought, Error>>, Error> {
-        let orders = self.store.read(|tx| buying::unfulfilled(tx))?;
+        let orders = self
+            .store
+            .read(|tx| if locking::must_lock(tx)? { Err(Error::RestoreFirst) } else { Ok(buying::unfulfilled(tx)?) })?;
         self.deliver_all(orders).await
     }
 
@@ -273,6 +293,14 @@ impl<B: Broker> Errands<'_, B> {
     where
         T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
     {
+        self.believed_at(bytes, about).await.map(|(_, said)| said)
+    }
+
+    /// The same, with the broker's time.
+    async fn believed_at<T>(&self, bytes: &[u8], about: Digest) -> Result<(u64, T), Error>
+    where
+        T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+    {
         let answer: Signed<Answer> = decode(bytes)?;
         let keys = self.keys().await?;
         if verify_answer(&answer, &keys).is_none() {
@@ -285,7 +313,7 @@ impl<B: Broker> Errands<'_, B> {
             .ok_or_else(|| {
                 Error::NotBelieved("the answer is not the pinned broker's, or to another question".into())
             })?;
-        decode(&answer.body)
+        Ok((answer.issued_at_ms, decode(&answer.body)?))
     }
 
     /// The registration goes along until the broker answered a money command once.

@@ -1,27 +1,24 @@
-//! A peer's directory: `peer.toml`, key files (0600, or the program refuses to start), `wallet.sqlite`.
+//! A peer's directory: `peer.toml`, key files (`keyring`; 0600, or the program refuses to start), `wallet.sqlite`.
 //!
 //! A new home is made beside its place and moved there whole, so that a crash leaves none or all of it; one that exists
 //! is never written over.
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 use netpay_protocol::ids::{self, BrokerId};
-use netpay_protocol::keys::SigningKey;
-use netpay_protocol::sealing::SealingKey;
 
 use crate::config::{self, Config};
 use crate::identity::Identity;
+use crate::keyring::{self, Keys, sync_dir};
 use crate::ports::StoreError;
-use crate::store::Store;
+use crate::sealed::{Passphrase, Work};
+use crate::store::{Store, WordKey};
 
 const CONFIG: &str = "peer.toml";
-const SIGNING: &str = "signing.key";
-const SEALING: &str = "sealing.key";
-const NATS: &str = "nats.key";
 const WALLET: &str = "wallet.sqlite";
 
 /// What is wrong with a home.
@@ -33,12 +30,9 @@ pub enum Error {
     /// There is none.
     #[error("there is no peer at {0}; make one with: netpay init --broker BROKERID")]
     Missing(PathBuf),
-    /// Others can read a key.
-    #[error("{0} can be read by others; make it yours alone with: chmod 600 {0}")]
-    Readable(PathBuf),
-    /// A key file that holds no key.
-    #[error("{0} does not hold a key")]
-    NotAKey(PathBuf),
+    /// The keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] keyring::Error),
     /// No directory to keep it in.
     #[error("no home directory is known; say where with --home DIR")]
     Nowhere,
@@ -61,6 +55,10 @@ pub struct Home {
     pub config: Config,
     /// Its keys.
     pub identity: Identity,
+    /// The key of the wallet's last words, if they are sealed.
+    pub words: Option<WordKey>,
+    /// What its keys were opened with, if they are sealed.
+    pub passphrase: Option<Passphrase>,
 }
 
 /// Where the home is when nobody says.
@@ -74,8 +72,25 @@ fn at(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
 }
 
 impl Home {
-    /// Makes a home with new keys.
-    pub fn create(dir: &Path, broker: BrokerId, nats: &str) -> Result<Self, Error> {
+    /// Makes a home with new keys, sealed if there is a passphrase.
+    pub fn create(dir: &Path, broker: BrokerId, nats: &str, seal: Option<(&Passphrase, Work)>) -> Result<Self, Error> {
+        let words = seal.map(|_| WordKey::generate());
+        let keys = Keys { identity: Identity::generate(), words };
+        Self::make(dir, &keys, seal, &config::new_file(broker, nats), |wallet| {
+            // The database is made with the rights of the directory's owner alone, before SQLite writes to it.
+            write_file(wallet, b"")?;
+            Store::open(wallet).map(drop).map_err(Error::Store)
+        })
+    }
+
+    /// Makes a home of these parts; `fill` makes the wallet.
+    pub(crate) fn make(
+        dir: &Path,
+        keys: &Keys,
+        seal: Option<(&Passphrase, Work)>,
+        config: &str,
+        fill: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let in_use = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
         if in_use(dir) {
             return Err(Error::Exists(dir.into()));
@@ -89,46 +104,53 @@ impl Home {
         let unfinished =
             parent.join(format!(".{}.{}", name.to_string_lossy(), ids::to_hex(&crate::identity::random_16())));
         fs::DirBuilder::new().mode(0o700).create(&unfinished).map_err(at(&unfinished))?;
-        let made = fill(&unfinished, broker, nats).and_then(|()| {
+        let parts = || {
+            match seal {
+                Some((passphrase, work)) => keyring::write_sealed(&unfinished, keys, passphrase, work)?,
+                None => keyring::write_clear(&unfinished, keys)?,
+            }
+            write_file(&unfinished.join(CONFIG), config.as_bytes())?;
+            fill(&unfinished.join(WALLET))?;
+            Ok(sync_dir(&unfinished)?)
+        };
+        let made = parts().and_then(|()| {
             // Moving onto a directory succeeds only if that is empty: whoever comes second changes nothing.
             fs::rename(&unfinished, dir)
                 .map_err(|error| if in_use(dir) { Error::Exists(dir.into()) } else { Error::Io(dir.into(), error) })?;
-            sync_dir(parent)
+            Ok(sync_dir(parent)?)
         });
         if let Err(error) = made {
             let _ = fs::remove_dir_all(&unfinished);
             return Err(error);
         }
-        Self::open(dir)
+        Self::open_with(dir, || seal.map(|(passphrase, _)| passphrase.clone()).ok_or(keyring::Error::Passphrase))
     }
 
-    /// Opens a home.
+    /// Opens a home whose keys are not sealed.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join(CONFIG);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::Missing(dir.into()));
-            }
-            Err(error) => return Err(Error::Io(path, error)),
-        };
-        Ok(Self {
-            dir: dir.into(),
-            config: config::read(&text, |name| std::env::var(name).ok())?,
-            identity: Identity {
-                signing: read_seed(&dir.join(SIGNING))?,
-                sealing: {
-                    let path = dir.join(SEALING);
-                    SealingKey::from_der(&read_key(&path)?).map_err(|_| Error::NotAKey(path))?
-                },
-                nats: read_seed(&dir.join(NATS))?,
-            },
-        })
+        Self::open_with(dir, || Err(keyring::Error::Passphrase))
+    }
+
+    /// Opens a home; asks for the passphrase if its keys are sealed.
+    pub fn open_with(dir: &Path, ask: impl FnOnce() -> Result<Passphrase, keyring::Error>) -> Result<Self, Error> {
+        let text = read_config(dir)?;
+        let config = config::read(&text, |name| std::env::var(name).ok())?;
+        let (Keys { identity, words }, passphrase) = keyring::read(dir, ask)?;
+        Ok(Self { dir: dir.into(), config, identity, words, passphrase })
     }
 
     /// A connection to the wallet's database.
     pub fn store(&self) -> Result<Store, Error> {
-        Ok(Store::open(&self.wallet_path())?)
+        let store = Store::open(&self.wallet_path())?;
+        Ok(match &self.words {
+            Some(key) => store.with_word_key(key.clone())?,
+            None => store,
+        })
+    }
+
+    /// The same, to read it and nothing else.
+    pub fn store_to_read(&self) -> Result<Store, StoreError> {
+        Store::open_to_read(&self.wallet_path(), self.words.clone())
     }
 
     /// Where the wallet's database is.
@@ -137,20 +159,17 @@ impl Home {
     }
 }
 
-fn fill(dir: &Path, broker: BrokerId, nats: &str) -> Result<(), Error> {
-    let identity = Identity::generate();
-    let hex = |key: &SigningKey| format!("{}\n", ids::to_hex(key.seed().as_slice())).into_bytes();
-    write_key(&dir.join(SIGNING), &hex(&identity.signing))?;
-    write_key(&dir.join(SEALING), &identity.sealing.to_der())?;
-    write_key(&dir.join(NATS), &hex(&identity.nats))?;
-    write_key(&dir.join(CONFIG), config::new_file(broker, nats).as_bytes())?;
-    // The database is made with the rights of the directory's owner alone, before SQLite writes to it.
-    write_key(&dir.join(WALLET), b"")?;
-    Store::open(&dir.join(WALLET))?;
-    sync_dir(dir)
+/// The text of a home's `peer.toml`.
+pub(crate) fn read_config(dir: &Path) -> Result<String, Error> {
+    let path = dir.join(CONFIG);
+    fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::Missing(dir.into()),
+        _ => Error::Io(path, error),
+    })
 }
 
-fn write_key(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// A new file of the owner's alone, durably.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(bytes)?;
@@ -159,26 +178,10 @@ fn write_key(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write().map_err(at(path))
 }
 
-fn sync_dir(dir: &Path) -> Result<(), Error> {
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))
-}
-
-fn read_key(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
-    let rights = fs::metadata(path).map_err(at(path))?.permissions().mode();
-    if rights & 0o077 != 0 {
-        return Err(Error::Readable(path.into()));
-    }
-    fs::read(path).map(Into::into).map_err(at(path))
-}
-
-fn read_seed(path: &Path) -> Result<SigningKey, Error> {
-    let bytes = read_key(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| Error::NotAKey(path.into()))?;
-    ids::from_hex::<32>(text.trim()).map(|seed| SigningKey::from_seed(&seed)).map_err(|_| Error::NotAKey(path.into()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const BROKER: BrokerId = BrokerId([7; 16]);
@@ -187,8 +190,8 @@ mod tests {
     fn a_second_init_changes_nothing_and_a_home_is_read_back() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("alice");
-        let made = Home::create(&path, BROKER, "nats://x").expect("a new home");
-        assert!(matches!(Home::create(&path, BrokerId([8; 16]), "nats://y"), Err(Error::Exists(_))));
+        let made = Home::create(&path, BROKER, "nats://x", None).expect("a new home");
+        assert!(matches!(Home::create(&path, BrokerId([8; 16]), "nats://y", None), Err(Error::Exists(_))));
         let read = Home::open(&path).expect("the same home");
         assert_eq!(read.identity.peer(), made.identity.peer());
         assert_eq!(read.identity.register(BROKER), made.identity.register(BROKER));
@@ -201,13 +204,27 @@ mod tests {
     fn a_key_that_others_can_read_stops_the_program() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("alice");
-        Home::create(&path, BROKER, "nats://x").expect("a new home");
-        for key in [SIGNING, SEALING, NATS] {
+        Home::create(&path, BROKER, "nats://x", None).expect("a new home");
+        for key in ["signing.key", "sealing.key", "nats.key"] {
             let key = path.join(key);
             fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).expect("ours");
-            assert!(matches!(Home::open(&path), Err(Error::Readable(_))), "{key:?}");
+            assert!(matches!(Home::open(&path), Err(Error::Keys(keyring::Error::Readable(_)))), "{key:?}");
             fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("ours");
         }
         Home::open(&path).expect("all mended");
+    }
+
+    #[test]
+    fn a_sealed_home_opens_with_its_passphrase_only_and_its_words_are_sealed() {
+        let passphrase = |text: &str| Passphrase::new(text.to_owned().into()).expect("not empty");
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("alice");
+        let made = Home::create(&path, BROKER, "nats://x", Some((&passphrase("right"), Work::LITTLE))).expect("made");
+        assert!(made.words.is_some());
+        assert!(matches!(Home::open(&path), Err(Error::Keys(keyring::Error::Passphrase))));
+        assert!(Home::open_with(&path, || Ok(passphrase("wrong"))).is_err());
+        let opened = Home::open_with(&path, || Ok(passphrase("right"))).expect("opens");
+        assert_eq!(opened.identity.peer(), made.identity.peer());
+        opened.store().expect("opens");
     }
 }

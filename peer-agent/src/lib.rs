@@ -4,6 +4,7 @@
 //! that know nothing of one another; `content` holds bytes against their hash; `cli` joins them, one file a command.
 
 pub mod asking;
+pub mod backup;
 pub mod budget;
 pub mod checkup;
 pub mod cli;
@@ -14,11 +15,13 @@ pub mod errands;
 pub mod folder_port;
 pub mod home;
 pub mod identity;
+pub mod keyring;
 pub mod net;
 pub mod obtaining;
 pub mod past;
 pub mod patience;
 pub mod ports;
+pub mod sealed;
 pub mod serving;
 pub mod settings;
 pub mod steward;
@@ -48,6 +51,8 @@ mod obtaining_tests;
 mod paying_out_tests;
 #[cfg(test)]
 mod redeeming_tests;
+#[cfg(test)]
+mod restoring_tests;
 #[cfg(test)]
 mod steward_tests;
 #[cfg(test)]

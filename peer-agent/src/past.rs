@@ -39,7 +39,8 @@ pub struct Entry {
     /// When.
     pub at_ms: u64,
     /// `buy`, `buy_refused`, `buy_dropped`, `grant`, `refused`, `receipt`, `accept`, `redeem`, `paid_before`, `double_spend`, `lost`,
-    /// `payout`, `payout_refused`, `payout_dropped`, `payout_settled`, `payout_failed`.
+    /// `payout`, `payout_refused`, `payout_dropped`, `payout_settled`, `payout_failed`, `locked`,
+    /// `stale_copy`.
     pub what: String,
     /// Payer, payee, or nobody but the broker.
     pub with: Option<PeerId>,

@@ -179,6 +179,18 @@ pub trait Coins {
     fn retire_ecoin(&self, ecoin: EcoinId) -> Stored<()>;
 }
 
+/// What a wallet does that cannot know any more what it granted.
+pub trait Locking {
+    /// Nothing is ever granted on this e-coin again.
+    fn lock_ecoin(&self, ecoin: EcoinId) -> Stored<()>;
+    /// Keeps an e-coin that only the broker knows, without its words; from then on it counts as known.
+    fn keep_wordless(&self, touchstone: &Signed<Touchstone>) -> Stored<()>;
+    /// Those.
+    fn wordless_ecoins(&self) -> Stored<Vec<Signed<Touchstone>>>;
+    /// Ends every order of the wallet.
+    fn end_out_orders(&self) -> Stored<()>;
+}
+
 /// Orders of the wallet.
 pub trait OutOrders {
     /// Writes one.
@@ -305,6 +317,12 @@ pub enum Slot {
     Registered,
     /// The broker answered a money command, so that it has our keys in its ledger.
     KnownToLedger,
+    /// Not empty: this home was made from a backup, and its e-coins are not locked yet.
+    Restored,
+    /// E-coins issued up to this time of the broker's are locked here, as 8 bytes, big-endian.
+    LockedThrough,
+    /// When this wallet was last held against what the broker paid, as 8 bytes, big-endian.
+    CopyChecked,
 }
 
 /// Slots.

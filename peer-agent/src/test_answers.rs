@@ -2,12 +2,12 @@
 
 use netpay_protocol::admin::{AccountView, Page};
 use netpay_protocol::amounts::Units;
-use netpay_protocol::ids::{Digest, Kid};
-use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::ids::Digest;
+use netpay_protocol::layout::Layout as _;
 use netpay_protocol::messages::{Ask, Withdrawal};
 use netpay_protocol::payout::{PayoutState, PayoutView};
 use netpay_protocol::problem::{Kind, Problem};
-use netpay_protocol::query::{Answer, Question};
+use netpay_protocol::query::Question;
 use netpay_protocol::redemption::Head;
 use netpay_protocol::wire;
 
@@ -40,13 +40,11 @@ impl TestBroker {
 
     /// A signed answer about something.
     pub fn signed(&self, about: Digest, body: Vec<u8>) -> Vec<u8> {
-        let kid = Kid::of(&self.statement_key().public());
-        let answer = Answer { broker: self.id(), kid, about, issued_at_ms: NOW, body };
-        wire::encode(&Signed::new(answer, self.statement_key()))
+        wire::encode(&self.answer(about, body))
     }
 
     /// Answers a question.
-    pub fn answer(&self, ask: &Ask) -> Result<Vec<u8>, Problem> {
+    pub fn answer_question(&self, ask: &Ask) -> Result<Vec<u8>, Problem> {
         let query = &ask.query.content;
         let body = match query.question {
             Question::Balance => wire::encode(&AccountView {

@@ -5,16 +5,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use netpay_protocol::admin::{Page, PaidRun};
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::chain::{self, ChainMaster, PaywordChain};
-use netpay_protocol::ids::{BrokerId, EcoinId, Kid, PeerId, RequestId};
+use netpay_protocol::ids::{BrokerId, Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, KeyList, ListedKey, Purpose, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::DAY_MS;
-use netpay_protocol::messages::{Buy, Redeem, Sold};
+use netpay_protocol::messages::{Ask, Buy, Redeem, Sold};
 use netpay_protocol::payout::PayoutView;
 use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::query::{Answer, OwnEcoin, Question};
 use netpay_protocol::redemption::{Head, Line, RedemptionBatch, Statement, Verdict};
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::runs::Run;
@@ -44,6 +46,10 @@ pub struct TestBroker {
     pub forgetful: Cell<bool>,
     /// Which life of the broker.
     pub incarnation: Cell<u64>,
+    /// Its clock.
+    pub clock: Cell<u64>,
+    /// How many e-coins one page of an answer has.
+    pub page: Cell<usize>,
     /// Everything that was asked, as it came.
     pub heard: RefCell<Vec<(BrokerOp, Vec<u8>)>>,
     /// Who is suspended.
@@ -78,6 +84,8 @@ impl TestBroker {
             problems: RefCell::default(),
             forgetful: Cell::new(false),
             incarnation: Cell::new(1),
+            clock: Cell::new(NOW),
+            page: Cell::new(2),
             heard: RefCell::default(),
             suspended: RefCell::default(),
             payouts: RefCell::default(),
@@ -201,7 +209,7 @@ impl TestBroker {
                 payer: order.payer,
                 payer_key: key,
                 payer_opened_at_ms: NOW - DAY_MS,
-                issued_at_ms: NOW,
+                issued_at_ms: self.clock.get(),
                 spend_until_ms: NOW + 10 * DAY_MS,
                 redeem_until_ms: NOW + 20 * DAY_MS,
                 guarantee: order.guarantee,
@@ -286,6 +294,32 @@ impl TestBroker {
     }
 }
 
+impl TestBroker {
+    /// The asker's own e-coins after one, and what was paid of them.
+    pub fn own_ecoins(&self, ask: &Ask) -> Signed<Answer> {
+        let query = &ask.query.content;
+        let Question::Ecoins(after) = query.question else { panic!("not asked here: {query:?}") };
+        let state = self.state.borrow();
+        let own = state.ecoins.values().filter(|t| t.payer == query.peer && t.ecoin > after);
+        let paid = |id: EcoinId| {
+            let words = state.paid.iter().filter(move |((ecoin, _), _)| *ecoin == id);
+            words.map(|((_, word), payee)| PaidRun { run: run(*word, *word), payee: *payee, position: 1 }).collect()
+        };
+        let mut items: Vec<OwnEcoin> =
+            own.map(|t| OwnEcoin { touchstone: self.sign(t.clone()), paid: paid(t.ecoin) }).collect();
+        let more = items.len() > self.page.get();
+        items.truncate(self.page.get());
+        self.answer(query.digest(), wire::encode(&Page { items, more }))
+    }
+
+    /// A signed answer.
+    pub fn answer(&self, about: Digest, body: Vec<u8>) -> Signed<Answer> {
+        let kid = Kid::of(&self.statement.public());
+        let answer = Answer { broker: self.id(), kid, about, issued_at_ms: self.clock.get(), body };
+        Signed::new(answer, &self.statement)
+    }
+}
+
 impl Broker for TestBroker {
     async fn ask(&self, op: BrokerOp, message: Vec<u8>) -> Result<Vec<u8>, CallError> {
         self.heard.borrow_mut().push((op, message.clone()));
@@ -296,10 +330,12 @@ impl Broker for TestBroker {
             BrokerOp::Buy => wire::encode(&self.sell(&wire::decode(&message).expect("a Buy"))),
             BrokerOp::Redeem => wire::encode(&self.redeem(&wire::decode(&message).expect("a Redeem"))),
             BrokerOp::Payout => self.pay_out(&wire::decode(&message).expect("a Withdrawal"))?,
-            BrokerOp::Balance | BrokerOp::Statement => self.answer(&wire::decode(&message).expect("an Ask"))?,
+            BrokerOp::Balance | BrokerOp::Statement => {
+                self.answer_question(&wire::decode(&message).expect("an Ask"))?
+            }
             BrokerOp::Keys => wire::encode(&self.key_list(|_| ())),
             BrokerOp::Notices => wire::encode(&self.revoked(1)),
-            _ => return Err(Problem::new(Kind::NotFound, "not in this test").into()),
+            BrokerOp::Restore => wire::encode(&self.own_ecoins(&wire::decode(&message).expect("an Ask"))),
         };
         let lose = self.lose.get();
         if lose > 0 {

@@ -186,6 +186,11 @@ impl World {
         for variable in ["NATS_URL", "NATS_CREDS", "NETPAY_CONFIG", "NETPAY_HOME", "NETPAY_NATS_URL"] {
             command.env_remove(variable);
         }
+        for variable in ["NETPAY_PASSPHRASE", "NETPAY_PASSPHRASE_FILE", "NETPAY_NEW_PASSPHRASE"] {
+            command.env_remove(variable);
+        }
+        // A peer without a passphrase, unless a test gives one.
+        command.env("NETPAY_NO_PASSPHRASE", "true");
         command
     }
 

@@ -62,6 +62,7 @@ impl Buy {
             return Ok(());
         }
         session.greet_broker(&net).await?;
+        session.errands(&net).check_copy_in_passing().await?;
         let wish = Wish {
             count: self.count,
             n: PaywordIndex(self.n),

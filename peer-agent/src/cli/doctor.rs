@@ -14,14 +14,18 @@ use netpay_protocol::wire;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::passphrase::{self, Source};
 use super::session::{self, now_ms};
 use crate::checkup::{self, Finding};
-use crate::errands;
+use crate::errands::{self, Errands};
 use crate::home::Home;
+use crate::keyring;
 use crate::net::{Net, connect};
 use crate::patience;
 use crate::ports::{Broker as _, CallError, Shares as _, StoreError};
+use crate::sealed::Passphrase;
 use crate::store::Store;
+use crate::wallet::stale;
 
 /// Look for what is wrong: home, keys, database, clock, NATS, broker, index, lists, money that waits or would be lost.
 /// Changes nothing. Each finding says what to do next.
@@ -33,8 +37,9 @@ pub struct Doctor {}
 
 impl Doctor {
     /// Runs it.
-    pub async fn run(&self, dir: &Path, json: bool) -> Result<(), Failure> {
-        let findings = examine(dir).await;
+    pub async fn run(&self, dir: &Path, passphrase: &Source, json: bool) -> Result<(), Failure> {
+        let given = passphrase.given()?;
+        let findings = examine(dir, || passphrase::or_ask(given)).await;
         let code = checkup::exit_code(&findings);
         let wrong = findings.iter().filter(|finding| finding.code != 0).count();
         let objects: Vec<Value> = findings.iter().map(object).collect();
@@ -64,9 +69,9 @@ fn line(finding: &Finding) -> String {
 }
 
 /// Every check, in the order in which one depends on another.
-async fn examine(dir: &Path) -> Vec<Finding> {
+async fn examine(dir: &Path, ask: impl FnOnce() -> Result<Passphrase, keyring::Error>) -> Vec<Finding> {
     let mut findings = vec![rights(dir), disk(dir)];
-    let home = match Home::open(dir) {
+    let home = match Home::open_with(dir, ask) {
         Ok(home) => home,
         Err(error) => {
             let advice = "put home, keys and configuration right, then look again";
@@ -75,7 +80,7 @@ async fn examine(dir: &Path) -> Vec<Finding> {
         }
     };
     findings.push(Finding::good("home", format!("peer {}, keys and configuration can be read", home.identity.peer())));
-    match Store::open_to_read(&home.wallet_path()) {
+    match home.store_to_read() {
         Ok(store) => match stored(&home, &store) {
             Ok(more) => findings.extend(more),
             Err(error) => findings.push(damaged(&error)),
@@ -152,7 +157,10 @@ async fn reached(home: &Home) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::good("nats", format!("connected to {}", config.nats))];
     match ask_broker(home, &net).await {
-        Ok(more) => findings.extend(more),
+        Ok(more) => {
+            findings.extend(more);
+            findings.push(copy(home, &net).await);
+        }
         Err(error) => {
             let code = Failure::from(errands::Error::from(error)).code;
             findings.push(code_of("broker", code));
@@ -207,6 +215,32 @@ async fn ask_broker(home: &Home, net: &Net) -> Result<Vec<Finding>, CallError> {
     findings.push(checkup::clock(answer.content.issued_at_ms, now_ms()));
     findings.push(checkup::account(&view.map_err(unreadable)?));
     Ok(findings)
+}
+
+/// Whether words of this wallet were redeemed that it never let go. Locks nothing; `buy`, `get` and `wallet restore` do.
+async fn copy(home: &Home, net: &Net) -> Finding {
+    let foreign = async {
+        let store = home.store_to_read()?;
+        let errands =
+            Errands { store: &store, me: &home.identity, broker: home.config.broker, line: net, now_ms: &now_ms };
+        let own = errands.own_ecoins().await?;
+        Ok::<_, errands::Error>(store.read(|tx| stale::foreign_words(tx, &own.ecoins))?)
+    };
+    match foreign.await {
+        Ok(foreign) if foreign.is_empty() => Finding::good("copy", "every word that was redeemed left from here"),
+        Ok(foreign) => {
+            let words: u64 = foreign.iter().map(|foreign| u64::from(foreign.words.0)).sum();
+            let advice =
+                "this wallet is a stale copy; lock it before it spends a word twice, with: netpay wallet restore";
+            Finding::bad("copy", 8, format!("{words} words were redeemed that never left from here"), advice)
+        }
+        Err(error) => Finding::bad(
+            "copy",
+            Failure::from(error).code,
+            "the broker did not say what was redeemed",
+            "look again later",
+        ),
+    }
 }
 
 fn next_keys(keys: &BrokerKeys) -> Finding {

@@ -5,7 +5,7 @@ use netpay_protocol::problem::{Kind, Problem};
 use crate::content::partial;
 use crate::ports::{CallError, StoreError};
 use crate::wallet::granting;
-use crate::{download, errands, home, net, obtaining};
+use crate::{backup, download, errands, home, keyring, net, obtaining};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -61,10 +61,32 @@ impl From<home::Error> for Failure {
     fn from(error: home::Error) -> Self {
         let code = match error {
             home::Error::Config(_) => 2,
-            home::Error::NotAKey(_) => 7,
+            home::Error::Keys(error) => return error.into(),
             _ => 1,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<keyring::Error> for Failure {
+    fn from(error: keyring::Error) -> Self {
+        let code = match error {
+            keyring::Error::Passphrase => 2,
+            keyring::Error::NotAKey(_) | keyring::Error::Sealed(..) => 7,
+            _ => 1,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<backup::Error> for Failure {
+    fn from(error: backup::Error) -> Self {
+        let text = error.to_string();
+        match error {
+            backup::Error::Sealed(..) | backup::Error::NotWhole(_) => Self::new(7, text),
+            backup::Error::Home(error) => error.into(),
+            _ => Self::new(1, text),
+        }
     }
 }
 
@@ -102,7 +124,8 @@ impl From<errands::Error> for Failure {
             }
             errands::Error::NotBelieved(_) => Self::new(7, text),
             errands::Error::NoKeys => Self::new(6, text).without_the_broker(),
-            errands::Error::Store(_) => Self::new(1, text),
+            errands::Error::StaleCopy(_) => Self::new(8, text),
+            errands::Error::RestoreFirst | errands::Error::Store(_) => Self::new(1, text),
         }
     }
 }

@@ -71,6 +71,7 @@ impl Get {
             return Err(Failure::new(2, format!("content {} is named twice", twice.content)));
         }
         let net = session.connect().await?;
+        session.errands(&net).check_copy_in_passing().await?;
         let taken = Taken::default();
         let (net, taken) = (&net, &taken);
         if let [wanted] = &self.contents[..] {

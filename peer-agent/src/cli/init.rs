@@ -6,9 +6,11 @@ use netpay_protocol::ids::BrokerId;
 use serde_json::json;
 
 use super::failure::Failure;
+use super::passphrase::{self, Source};
 use super::session::{self, Session};
 use crate::config::DEFAULT_NATS_URL;
 use crate::home::Home;
+use crate::sealed::Work;
 
 /// Make this peer's keys and open an account. Never writes over a home that exists.
 #[derive(clap::Args, Debug)]
@@ -22,12 +24,17 @@ pub struct Init {
     /// Where NATS is.
     #[arg(long, env = "NATS_URL", default_value = DEFAULT_NATS_URL, value_name = "URL")]
     nats: String,
+    /// Keep the keys in clear (0600), to be used without a passphrase.
+    #[arg(long)]
+    no_passphrase: bool,
 }
 
 impl Init {
     /// Runs it.
-    pub async fn run(&self, dir: &Path, json: bool) -> Result<(), Failure> {
-        let home = Home::create(dir, self.broker, &self.nats)?;
+    pub async fn run(&self, dir: &Path, passphrase: &Source, json: bool) -> Result<(), Failure> {
+        let passphrase = passphrase::for_new_keys(passphrase.given()?, self.no_passphrase)?;
+        let seal = passphrase.as_ref().map(|passphrase| (passphrase, Work::FULL));
+        let home = Home::create(dir, self.broker, &self.nats, seal)?;
         let store = home.store()?;
         let session = Session { home, store, json };
         let peer = session.home.identity.peer();

@@ -9,6 +9,7 @@ mod failure;
 mod get;
 mod history;
 mod init;
+mod passphrase;
 mod payout;
 mod policy;
 mod redeem;
@@ -20,6 +21,9 @@ mod statement;
 mod time;
 mod upkeep;
 mod wallet;
+mod wallet_backup;
+mod wallet_passphrase;
+mod wallet_restore;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +60,8 @@ pub struct Args {
     /// One JSON object on stdout.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
     #[command(subcommand)]
     command: Command,
 }
@@ -109,17 +115,22 @@ async fn dispatch(args: &Args) -> Result<(), Failure> {
         None => crate::home::default_dir()?,
     };
     if let Command::Init(init) = &args.command {
-        return init.run(&dir, args.json).await;
+        return init.run(&dir, &args.passphrase, args.json).await;
     }
     if let Command::Doctor(doctor) = &args.command {
-        return doctor.run(&dir, args.json).await;
+        return doctor.run(&dir, &args.passphrase, args.json).await;
     }
-    let session = Session::open(&dir, args.json)?;
+    if let Command::Wallet(wallet) = &args.command
+        && let Some(done) = wallet.run_without_home(&dir, &args.passphrase, args.json).await
+    {
+        return done;
+    }
+    let session = Session::open(&dir, &args.passphrase, args.json)?;
     match &args.command {
         Command::Init(_) | Command::Doctor(_) => Ok(()),
         Command::Balance(command) => command.run(&session).await,
         Command::Buy(command) => command.run(&session).await,
-        Command::Wallet(command) => command.run(&session),
+        Command::Wallet(command) => command.run(&session, &args.passphrase).await,
         Command::Share(command) => command.run(&session).await,
         Command::Serve(command) => command.run(session).await,
         Command::Search(command) => command.run(&session).await,

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::failure::Failure;
+use super::passphrase::{self, Source};
 use crate::errands::{self, Errands};
 use crate::home::Home;
 use crate::net::{Net, connect};
@@ -33,8 +34,9 @@ pub fn now_ms() -> u64 {
 
 impl Session {
     /// Opens a home.
-    pub fn open(dir: &Path, json: bool) -> Result<Self, Failure> {
-        let home = Home::open(dir)?;
+    pub fn open(dir: &Path, passphrase: &Source, json: bool) -> Result<Self, Failure> {
+        let given = passphrase.given()?;
+        let home = Home::open_with(dir, || passphrase::or_ask(given))?;
         let store = home.store()?;
         Ok(Self { home, store, json })
     }

@@ -1,18 +1,23 @@
 //! `netpay wallet show`: the e-wallet and the till, as in the paper's Figures 4 to 9.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::chain::PaywordChain;
 use netpay_protocol::ids::EcoinId;
 use netpay_protocol::runs::{self, Run};
 use netpay_protocol::suite::{Payword, Suite};
+use netpay_protocol::touchstone::Touchstone;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::passphrase::Source;
 use super::session::{Session, field};
-use crate::ports::{Coins as _, StoreError, Stored, Till as _, TillClaim, TillEcoin};
-use crate::store::Tx;
+use super::wallet_backup::Backups;
+use super::{wallet_passphrase, wallet_restore};
+use crate::ports::{Coins as _, Locking as _, StoreError, Stored, Till as _, TillClaim, TillEcoin};
+use crate::store::{Store, Tx};
 use crate::till::{accepting, redeeming};
 use crate::wallet::purse::Chain;
 
@@ -31,6 +36,11 @@ enum Command {
         #[arg(long)]
         words: bool,
     },
+    Restore(wallet_restore::Restore),
+    Passphrase(wallet_passphrase::SetPassphrase),
+    /// Make, look through, and restore backups.
+    #[command(subcommand)]
+    Backup(Backups),
 }
 
 /// What wallet and till are worth.
@@ -47,7 +57,12 @@ fn add(sum: Units, units: Units) -> Units {
 
 /// Sums up.
 pub fn totals(session: &Session) -> Result<Totals, Failure> {
-    let (chains, claims) = session.store.read(read)?;
+    Ok(totals_of(&session.store)?)
+}
+
+/// Sums up a wallet.
+pub fn totals_of(store: &Store) -> Stored<Totals> {
+    let (chains, claims) = store.read(read)?;
     let wallet = chains
         .iter()
         .filter(|chain| !chain.ecoin.locked)
@@ -91,23 +106,55 @@ fn till_units(claims: &Claims) -> Units {
 }
 
 impl Wallet {
-    /// Runs it.
-    pub fn run(&self, session: &Session) -> Result<(), Failure> {
-        let Command::Show { words } = self.command;
-        let (chains, claims) = session.store.read(read)?;
-        let totals = totals(session)?;
-        let wallet: Vec<Value> = chains.iter().map(|chain| own(chain, words)).collect();
-        let till: Vec<Value> =
-            claims.iter().flat_map(|(ecoin, claims)| claims.iter().map(|claim| taken(ecoin, claim, words))).collect();
-        let object = json!({
-            "wallet": wallet,
-            "till": till,
-            "wallet_units": totals.wallet.0,
-            "till_units": totals.till.0,
-        });
-        session.print(&object, || text(&wallet, &till, &totals));
-        Ok(())
+    /// Runs what needs no home, or opens it in its own way; `None` for all else.
+    pub async fn run_without_home(&self, dir: &Path, passphrase: &Source, json: bool) -> Option<Result<(), Failure>> {
+        match &self.command {
+            Command::Passphrase(command) => Some(command.run(dir, passphrase, json)),
+            Command::Backup(command) => command.run_without_home(dir, passphrase, json).await,
+            Command::Show { .. } | Command::Restore(_) => None,
+        }
     }
+
+    /// Runs it.
+    pub async fn run(&self, session: &Session, passphrase: &Source) -> Result<(), Failure> {
+        match &self.command {
+            Command::Show { words } => show(session, *words),
+            Command::Restore(command) => command.run(session).await,
+            Command::Passphrase(_) => Ok(()),
+            Command::Backup(command) => command.run(session, passphrase),
+        }
+    }
+}
+
+fn show(session: &Session, words: bool) -> Result<(), Failure> {
+    let (chains, claims) = session.store.read(read)?;
+    let totals = totals(session)?;
+    let wallet: Vec<Value> = chains.iter().map(|chain| own(chain, words)).collect();
+    let till: Vec<Value> =
+        claims.iter().flat_map(|(ecoin, claims)| claims.iter().map(|claim| taken(ecoin, claim, words))).collect();
+    let wordless: Vec<Value> =
+        session.store.read(|tx| tx.wordless_ecoins())?.iter().map(|t| wordless(&t.content)).collect();
+    let object = json!({
+        "wallet": wallet,
+        "wordless": wordless,
+        "till": till,
+        "wallet_units": totals.wallet.0,
+        "till_units": totals.till.0,
+    });
+    session.print(&object, || text(&wallet, &wordless, &till, &totals));
+    Ok(())
+}
+
+/// An e-coin that only the broker knows: bought by this wallet's life before it was restored.
+fn wordless(t: &Touchstone) -> Value {
+    json!({
+        "ecoin": t.ecoin.to_string(),
+        "suite": t.suite.to_string(),
+        "n": t.n.0,
+        "unit_value": t.unit_value.0,
+        "worth_units": t.worth().0,
+        "refund_after_ms": t.redeem_until_ms,
+    })
 }
 
 fn own(chain: &Chain, words: bool) -> Value {
@@ -138,6 +185,7 @@ fn own(chain: &Chain, words: bool) -> Value {
         "granted_to": granted_to,
         "grants": grants,
         "locked": chain.ecoin.locked,
+        "refund_after_ms": chain.ecoin.locked.then_some(t.redeem_until_ms),
         "spend_until_ms": t.spend_until_ms,
         "redeem_until_ms": t.redeem_until_ms,
         "root": t.suite.show(&t.root),
@@ -189,7 +237,7 @@ fn list(words: &Value) -> String {
 }
 
 /// The paper's Figures 4 and 6, then 5, 7 and 9.
-fn text(wallet: &[Value], till: &[Value], totals: &Totals) -> String {
+fn text(wallet: &[Value], wordless: &[Value], till: &[Value], totals: &Totals) -> String {
     let mut text = format!("e-wallet: {} units\n", totals.wallet);
     text += "  IDe                               suite   index     n  words left    units\n";
     for e in wallet {
@@ -206,8 +254,20 @@ fn text(wallet: &[Value], till: &[Value], totals: &Totals) -> String {
         if let Some(payee) = e["granted_to"].as_str() {
             text += &format!("  open grant to {payee}");
         }
-        text += if e["locked"] == true { "  locked\n" } else { "\n" };
+        text += &match e["refund_after_ms"].as_u64() {
+            Some(time) => format!("  locked; what nobody redeems is refunded after {time} (ms since 1970)\n"),
+            None => "\n".into(),
+        };
         text += &list(&e["words"]);
+    }
+    for e in wordless {
+        let field = |name| field(e, name);
+        text += &format!(
+            "  {}  {:<6} bought before the restore, words unknown here; refunded after {} (ms since 1970)\n",
+            field("ecoin"),
+            field("suite"),
+            field("refund_after_ms")
+        );
     }
     text += &format!("\nredeem database (till): {} units to redeem\n", totals.till);
     text += "  IDe                               payer                              index   price  paywords      redeemed\n";

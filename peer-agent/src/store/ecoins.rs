@@ -2,19 +2,21 @@
 
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::{EcoinId, PeerId, RequestId};
-use netpay_protocol::suite::Payword;
 use netpay_protocol::wire;
 use rusqlite::{Row, params};
 
 use super::{Tx, grant_columns, message};
 use crate::ports::{Coins, Ecoin, OwnGrant, Stored};
 
-fn ecoin(row: &Row<'_>) -> Stored<Ecoin> {
-    Ok(Ecoin {
-        touchstone: message(row, "touchstone")?,
-        last: Payword::unchecked(row.get("last")?),
-        locked: row.get("locked")?,
-    })
+impl Tx<'_> {
+    fn read_ecoin(&self, row: &Row<'_>) -> Stored<Ecoin> {
+        let last: Vec<u8> = row.get("last")?;
+        Ok(Ecoin {
+            touchstone: message(row, "touchstone")?,
+            last: self.opened_last(EcoinId(row.get("ecoin")?), &last)?,
+            locked: row.get("locked")?,
+        })
+    }
 }
 
 fn grant(row: &Row<'_>) -> Stored<OwnGrant> {
@@ -31,12 +33,12 @@ fn grant(row: &Row<'_>) -> Stored<OwnGrant> {
 impl Coins for Tx<'_> {
     fn add_ecoin(&self, ecoin: &Ecoin, bought_with: RequestId) -> Stored<bool> {
         let added = self.run(
-            "INSERT INTO ecoins (ecoin, touchstone, last, locked, request) VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT (ecoin) DO NOTHING",
+            "INSERT INTO ecoins (ecoin, touchstone, last, locked, request) SELECT ?1, ?2, ?3, ?4, ?5 \
+             WHERE NOT EXISTS (SELECT 1 FROM wordless_ecoins WHERE ecoin = ?1) ON CONFLICT (ecoin) DO NOTHING",
             params![
                 ecoin.touchstone.content.ecoin.0,
                 wire::encode(&ecoin.touchstone),
-                ecoin.last.bytes(),
+                self.sealed_last(ecoin.touchstone.content.ecoin, &ecoin.last),
                 ecoin.locked,
                 bought_with.0
             ],
@@ -45,15 +47,15 @@ impl Coins for Tx<'_> {
     }
 
     fn ecoin(&self, id: EcoinId) -> Stored<Option<Ecoin>> {
-        self.row("SELECT * FROM ecoins WHERE ecoin = ?", [id.0], ecoin)
+        self.row("SELECT * FROM ecoins WHERE ecoin = ?", [id.0], |row| self.read_ecoin(row))
     }
 
     fn live_ecoins(&self) -> Stored<Vec<Ecoin>> {
-        self.rows("SELECT * FROM ecoins WHERE live = 1 ORDER BY id", [], ecoin)
+        self.rows("SELECT * FROM ecoins WHERE live = 1 ORDER BY id", [], |row| self.read_ecoin(row))
     }
 
     fn all_ecoins(&self) -> Stored<Vec<Ecoin>> {
-        self.rows("SELECT * FROM ecoins ORDER BY id", [], ecoin)
+        self.rows("SELECT * FROM ecoins ORDER BY id", [], |row| self.read_ecoin(row))
     }
 
     fn grants(&self, ecoin: EcoinId) -> Stored<Vec<OwnGrant>> {

@@ -5,10 +5,12 @@
 
 mod batches;
 mod claims;
+mod copy;
 mod ecoins;
 mod folders;
 mod history;
 mod in_orders;
+mod locking;
 mod out_orders;
 mod payouts;
 mod purchases;
@@ -16,6 +18,7 @@ mod schema;
 mod shares;
 mod slots;
 mod waiting;
+mod words;
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -32,14 +35,16 @@ use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, TransactionBehav
 
 use crate::ports::{StoreError, Stored};
 
+pub use words::WordKey;
+
 /// How long a process waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// One connection to the wallet's database.
-pub struct Store(Connection);
+/// One connection to the wallet's database, and the key of its last words if they are sealed.
+pub struct Store(Connection, Option<WordKey>);
 
 /// One transaction: the store ports are implemented on it.
-pub struct Tx<'a>(Transaction<'a>);
+pub struct Tx<'a>(Transaction<'a>, Option<&'a WordKey>);
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -69,12 +74,12 @@ impl Store {
     }
 
     /// Opens a file that is there, of the newest form, to read it and nothing else.
-    pub fn open_to_read(path: &Path) -> Stored<Self> {
+    pub fn open_to_read(path: &Path, words: Option<WordKey>) -> Stored<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(BUSY_TIMEOUT)?;
         schema::is_newest(&db)?;
-        Ok(Self(db))
+        Ok(Self(db, words))
     }
 
     /// What SQLite finds damaged in the file; nothing when it is whole.
@@ -96,7 +101,7 @@ impl Store {
         db.pragma_update(None, "foreign_keys", true)?;
         schema::prepare(&db)?;
         db.set_prepared_statement_cache_capacity(64);
-        Ok(Self(db))
+        Ok(Self(db, None))
     }
 
     /// Runs a step that may write. When it returns `Ok`, what it wrote is on disk; otherwise nothing of it is.
@@ -121,7 +126,7 @@ impl Store {
     }
 
     fn begin(&self, behavior: TransactionBehavior) -> Stored<Tx<'_>> {
-        Ok(Tx(Transaction::new_unchecked(&self.0, behavior)?))
+        Ok(Tx(Transaction::new_unchecked(&self.0, behavior)?, self.1.as_ref()))
     }
 }
 
@@ -246,7 +251,7 @@ mod tests {
         )
         .expect("as it was");
         drop(old);
-        assert!(Store::open_to_read(&path).is_err(), "reading upgrades nothing");
+        assert!(Store::open_to_read(&path, None).is_err(), "reading upgrades nothing");
         let store = Store::open(&path).expect("brought up to date");
         let new = entry(Some(Reference::Order(Digest([7; 32]))));
         let (kept, entries) = (new.clone(), Wanted { limit: 9, ..Wanted::default() });
@@ -255,7 +260,7 @@ mod tests {
             store.read(|tx| Ok::<_, StoreError>((tx.history(&entries)?, tx.payouts()?))).expect("read");
         assert_eq!(history, [new, entry(None)]);
         assert!(payouts.is_empty());
-        Store::open_to_read(&path).expect("reads it now");
+        Store::open_to_read(&path, None).expect("reads it now");
     }
 
     #[test]

@@ -92,6 +92,8 @@ CREATE TABLE payouts (
   state TEXT NOT NULL CHECK (state IN ('pending', 'done', 'refused', 'dropped')), why TEXT NOT NULL DEFAULT '', view BLOB
 ) STRICT, WITHOUT ROWID;
 ",
+    // E-coins that only the broker knew when this wallet came back from a backup.
+    "CREATE TABLE wordless_ecoins (ecoin BLOB PRIMARY KEY, touchstone BLOB NOT NULL) STRICT, WITHOUT ROWID;",
 ];
 
 fn form(db: &Connection) -> Result<u32, rusqlite::Error> {

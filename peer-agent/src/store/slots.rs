@@ -13,6 +13,9 @@ fn name(slot: Slot) -> &'static str {
         Slot::Incarnation => "incarnation",
         Slot::Registered => "registered",
         Slot::KnownToLedger => "known to the ledger",
+        Slot::Restored => "restored, not locked",
+        Slot::LockedThrough => "locked through",
+        Slot::CopyChecked => "copy checked",
     }
 }
 

@@ -18,7 +18,8 @@ use netpay_protocol::touchstone::Touchstone;
 
 use super::offering::order_of;
 use super::policy::Policy;
-use crate::ports::{Entry, History, InOrder, InOrders, Reference, StoreError, Till, TillClaim, TillEcoin};
+use crate::ports::{Entry, History, InOrder, InOrders, Reference, Slots, StoreError, Till, TillClaim, TillEcoin};
+use crate::wallet::locking;
 
 /// What a payee knows when a payment comes.
 pub struct Payee<'a> {
@@ -60,7 +61,7 @@ pub const SEND_FIRST: &str = "this e-coin or grant is not known here: send touch
 
 /// Accepts a payment, or refuses it and changes nothing. Commit before the answer leaves.
 pub fn accept(
-    store: &(impl Till + InOrders + History),
+    store: &(impl Till + InOrders + Slots + History),
     payee: &Payee<'_>,
     sender: PeerId,
     pay: &Pay,
@@ -76,11 +77,19 @@ pub fn accept(
     {
         return Ok(Paid { paid: order.paid });
     }
+    if locking::must_lock(store)? {
+        return later(Kind::Unavailable, "this payee was restored from a backup and takes no payments yet");
+    }
     let (touchstone, index) = presented(payee, pay, held.as_ref(), known)?;
     let t = &touchstone.content;
     let revealed = pay.payment.revealed();
 
     check_touchstone(payee, touchstone, held.as_ref())?;
+    if locking::is_locked(store, t)? {
+        return refuse(
+            "this payee was restored from a backup since the e-coin was issued, and takes younger ones only",
+        );
+    }
     let run = check_grant(payee, sender, t, &index, revealed, known)?;
     let accepted: Vec<Run> = union(&claims);
     let words = runs::count(&run.without(&accepted));

@@ -16,9 +16,9 @@ use netpay_protocol::sealing::Purchase;
 use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
-use super::refusals;
+use super::{locking, refusals};
 use crate::identity::{Identity, os_rng};
-use crate::ports::{Coins, Ecoin, Entry, History, PurchaseState, Purchases, Reference, StoreError, Stored};
+use crate::ports::{Coins, Ecoin, Entry, History, PurchaseState, Purchases, Reference, Slots, StoreError, Stored};
 
 /// How long the broker may carry an order out. Within it the order is sent again after every silence.
 const ORDER_LIFE_MS: u64 = netpay_protocol::limits::HOUR_MS;
@@ -99,7 +99,7 @@ pub fn order(
 
 /// Step 2: takes the broker's answer. Everything it sold is in the wallet, and the order done, or nothing is.
 pub fn receive(
-    store: &(impl Purchases + Coins + History),
+    store: &(impl Purchases + Coins + Slots + History),
     me: &Identity,
     keys: &BrokerKeys,
     buy: &Signed<BuyEcoins>,
@@ -112,7 +112,9 @@ pub fn receive(
     if store.purchase_state(buy.content.request)? == Some(PurchaseState::Done) {
         return Ok(bought);
     }
-    for ecoin in ecoins {
+    for mut ecoin in ecoins {
+        // An answer from before a restore: another life of this wallet may have had it, and granted.
+        ecoin.locked = locking::is_locked(store, &ecoin.touchstone.content)?;
         // An id that was ever known is never imported again: its words may have been granted.
         if store.add_ecoin(&ecoin, buy.content.request)? {
             bought.debited = bought.debited.checked_add(ecoin.touchstone.content.worth()).ok_or(NotBelieved::Amount)?;

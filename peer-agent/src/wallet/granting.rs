@@ -19,9 +19,12 @@ use netpay_protocol::messages::Quoted;
 use netpay_protocol::payment::{Pay, Payment, Revealed};
 use netpay_protocol::suite::Suite;
 
+use super::locking;
 use super::purse::{self, Chain, Due, Mode, Step, Words};
 use crate::content::MAX_CONTENT_BYTES;
-use crate::ports::{Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, Reference, StoreError, Stored};
+use crate::ports::{
+    Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, Reference, Slots, StoreError, Stored,
+};
 
 /// Why there is no payment.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,9 @@ pub enum Error {
     /// Another order's payment to this payee is unanswered, and its words are in the way.
     #[error("a payment of another order to this supplier is not answered yet: try again")]
     Busy,
+    /// A home made from a backup grants nothing before it is locked.
+    #[error("{}", locking::RESTORE_FIRST)]
+    RestoreFirst,
     /// There is no such order in the wallet.
     #[error("the wallet has no such order")]
     UnknownOrder,
@@ -93,7 +99,7 @@ pub fn open_order(store: &impl OutOrders, quoted: &Quoted) -> Stored<OutOrder> {
 /// The next payment until `due` is paid towards the order in all; `None` when it is. A payment that was not answered is
 /// the next one, whatever is due. Never sends more than `most` for the order in all.
 pub fn pay(
-    store: &(impl Coins + OutOrders + History),
+    store: &(impl Coins + OutOrders + Slots + History),
     key: &SigningKey,
     order: Digest,
     due: Units,
@@ -101,6 +107,9 @@ pub fn pay(
     mode: Mode,
     now_ms: u64,
 ) -> Result<Option<Pay>, Error> {
+    if locking::must_lock(store)? {
+        return Err(Error::RestoreFirst);
+    }
     let mut out = store.out_order(order)?.ok_or(Error::UnknownOrder)?;
     if let Some(pending) = out.pending {
         return Ok(Some(pending.pay));

@@ -5,7 +5,9 @@
 pub mod broker_lists;
 pub mod buying;
 pub mod granting;
+pub mod locking;
 pub mod paying_out;
 pub mod purse;
 pub mod receipts;
 pub mod refusals;
+pub mod stale;
