@@ -15,7 +15,7 @@ use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::DAY_MS;
 use netpay_protocol::messages::{Ask, Buy, Redeem, Sold};
 use netpay_protocol::payout::PayoutView;
-use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::problem::Problem;
 use netpay_protocol::query::{Answer, OwnEcoin, Question};
 use netpay_protocol::redemption::{Head, Line, RedemptionBatch, Statement, Verdict};
 use netpay_protocol::revocation::RevocationList;
@@ -96,11 +96,6 @@ impl TestBroker {
     /// Its id.
     pub fn id(&self) -> BrokerId {
         BrokerId::of(&self.root.public())
-    }
-
-    /// The key that signs statements and answers.
-    pub(crate) fn statement_key(&self) -> &SigningKey {
-        &self.statement
     }
 
     /// The statement of a batch, as it was answered.
