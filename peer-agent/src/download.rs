@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use netpay_crash_point::agent::Point;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{Digest, PeerId};
 use netpay_protocol::keys::SigningKey;
@@ -149,7 +150,9 @@ impl<'a, S: Supplier> Download<'a, S> {
             answered = None;
             match next.map_err(granting::Error::from)? {
                 Some(Some(pay)) => {
+                    Point::GrantKept.reached();
                     let paid = send(self.store, self.supplier, &pay, now_ms).await?;
+                    Point::PaymentAnswered.reached();
                     self.paid = self.paid.max(paid);
                     answered = Some((pay, paid));
                 }
@@ -172,7 +175,9 @@ impl<'a, S: Supplier> Download<'a, S> {
 
     async fn fetch(&self, index: u64) -> Result<Vec<u8>, Error> {
         let ask = AskChunk { order: self.order, index };
+        Point::ChunkAsking.reached();
         let answer = patiently(self.supplier, PeerOp::Chunk, wire::encode(&ask)).await?;
+        Point::ChunkAnswered.reached();
         let chunk: Chunk = wire::decode(&answer).map_err(|error| CallError::Unreadable(error.to_string()))?;
         tree::open_slice(self.quote.content, self.quote.size_bytes, index, &chunk.slice)
             .map_err(|_| Error::NotTheContent(index))

@@ -4,6 +4,7 @@
 
 mod own;
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::admin::AccountView;
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{BrokerId, Digest, RequestId};
@@ -106,8 +107,10 @@ impl<B: Broker> Errands<'_, B> {
     /// Asks for the key list and the revocation list, and keeps what is newer.
     pub async fn refresh_lists(&self) -> Result<(), Error> {
         let keys: SignedKeyList = self.read(BrokerOp::Keys, Vec::new()).await?;
+        Point::KeysAnswered.reached();
         self.store.write(|tx| broker_lists::take_keys(tx, self.broker, &keys))?;
         let revoked: Signed<RevocationList> = self.read(BrokerOp::Notices, Vec::new()).await?;
+        Point::RevokedAnswered.reached();
         self.store.write(|tx| broker_lists::take_revoked(tx, self.broker, &revoked, (self.now_ms)()))?;
         Ok(())
     }
@@ -131,7 +134,10 @@ impl<B: Broker> Errands<'_, B> {
             }
             Ok(buying::order(tx, self.me, self.broker, request, wish, now_ms)?)
         })?;
-        self.deliver(&buy).await
+        Point::BuyKept.reached();
+        let bought = self.deliver(&buy).await?;
+        Point::BuyDone.reached();
+        Ok(bought)
     }
 
     /// Sends the orders again that may still bring something.
@@ -167,6 +173,7 @@ impl<B: Broker> Errands<'_, B> {
         let message = |register| wire::encode(&Buy { buy: buy.clone(), register });
         match self.with_keys(BrokerOp::Buy, self.register_if_unknown()?, message).await {
             Ok(bytes) => {
+                Point::BuyAnswered.reached();
                 let sold: Sold = decode(&bytes)?;
                 self.receive(keys, |keys| {
                     let now_ms = (self.now_ms)();
@@ -214,7 +221,9 @@ impl<B: Broker> Errands<'_, B> {
                 continue;
             };
             cursor = last;
+            Point::BatchKept.reached();
             done.push(self.redeem_batch(&batch).await?);
+            Point::BatchSettled.reached();
         }
     }
 
@@ -230,6 +239,7 @@ impl<B: Broker> Errands<'_, B> {
             }
             Err(error) => return Err(error.into()),
         };
+        Point::StatementAnswered.reached();
         self.settle(batch, decode(&bytes)?).await
     }
 

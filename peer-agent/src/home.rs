@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::{self, BrokerId};
 
 use crate::config::{self, Config};
@@ -109,14 +110,17 @@ impl Home {
                 Some((passphrase, work)) => keyring::write_sealed(&unfinished, keys, passphrase, work)?,
                 None => keyring::write_clear(&unfinished, keys)?,
             }
+            Point::HomeFilling.reached();
             write_file(&unfinished.join(CONFIG), config.as_bytes())?;
             fill(&unfinished.join(WALLET))?;
             Ok(sync_dir(&unfinished)?)
         };
         let made = parts().and_then(|()| {
+            Point::HomeMade.reached();
             // Moving onto a directory succeeds only if that is empty: whoever comes second changes nothing.
             fs::rename(&unfinished, dir)
                 .map_err(|error| if in_use(dir) { Error::Exists(dir.into()) } else { Error::Io(dir.into(), error) })?;
+            Point::HomeMoved.reached();
             Ok(sync_dir(parent)?)
         });
         if let Err(error) = made {

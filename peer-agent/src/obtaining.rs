@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId};
 use netpay_protocol::layout::{Layout as _, Signed};
@@ -173,6 +174,7 @@ impl<'a> Obtaining<'a> {
             }
             Ok::<_, granting::Error>(())
         })?;
+        Point::OrderClosed.reached();
         self.used(&orders)
     }
 
@@ -256,10 +258,12 @@ impl<'a> Obtaining<'a> {
             }
             let most = self.spent(None)?.most_for(quote, self.wish.max_price, listed).map_err(Error::TooDear)?;
             let (mode, now_ms) = (self.wish.mode, (self.wish.now_ms)());
-            return self.wish.store.write(|tx| {
+            let opened = self.wish.store.write(|tx| {
                 granting::can_pay(tx, &quoted, most, mode, now_ms)?;
                 Ok(Some((granting::open_order(tx, &quoted)?, most)))
             });
+            Point::OrderKept.reached();
+            return opened;
         }
         Err(Error::NotAsAsked("the supplier's quote is not for the chunks that are missing".into()))
     }
@@ -273,7 +277,9 @@ impl<'a> Obtaining<'a> {
     ) -> Result<Quoted, Error> {
         let (first_chunk, chunk_count) = wanted.map_or((0, None), |(first, count)| (first, Some(count)));
         let ask = AskQuote { content: self.wish.content, first_chunk, chunk_count };
+        Point::QuoteAsking.reached();
         let bytes = patience::SUPPLIER.ask(async || supplier.ask(PeerOp::Quote, wire::encode(&ask)).await).await?;
+        Point::QuoteAnswered.reached();
         let quoted: Quoted = wire::decode(&bytes).map_err(|error| CallError::Unreadable(error.to_string()))?;
         let now_ms = (self.wish.now_ms)();
         if let Some(wrong) = granting::wrong_with(&quoted, self.wish.broker, payee, self.wish.content, now_ms) {

@@ -42,6 +42,11 @@ impl Process {
         });
     }
 
+    /// How it ended, if it did: its exit code, or none when a signal ended it.
+    pub fn ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().expect("it is ours").map(|status| status.code())
+    }
+
     /// kill -9.
     pub fn kill(mut self) {
         self.child.kill().expect("it is ours");
@@ -72,13 +77,18 @@ impl Drop for Process {
 }
 
 /// Waits for a condition, and fails when it takes too long.
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, condition)
+}
+
+/// The same, for what takes longer by its nature.
+pub fn within<T>(patience: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        assert!(start.elapsed() < patience, "waited {patience:?} for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -197,6 +207,13 @@ impl World {
     /// Starts a long-running command.
     pub fn start(&self, name: &str, arguments: &[&str], log: &str) -> Process {
         Process::start(self.command(name, arguments), &self.path(log))
+    }
+
+    /// The same, with variables in its environment.
+    pub fn start_with(&self, name: &str, arguments: &[&str], variables: &[(String, String)], log: &str) -> Process {
+        let mut command = self.command(name, arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Process::start(command, &self.path(log))
     }
 
     /// Makes a broker in `broker/` and returns its id. `settings` replaces text in its broker.toml.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use netpay_crash_point::broker::Point;
 use netpay_ledger::record::Record;
 use netpay_ledger::rejection::Rejection;
 use netpay_ledger::{Command, Decision, Facts, WorkingSet, apply, decide, load};
@@ -81,8 +82,10 @@ impl LedgerActor {
         let outcomes: Vec<_> =
             commands.into_iter().map(|command| decide_one(&mut ws, &facts, command, &mut records)).collect();
         if !records.is_empty() {
+            Point::JournalCommitting.reached();
             // Nothing is retried and nothing is answered after an error: see `Journal`.
             self.journal.commit(&records, &ws).unwrap_or_else(|error| fail_stop("commit failed", &error));
+            Point::JournalCommitted.reached();
             self.observe.committed(&ws.totals, records.len(), since.elapsed());
         }
         for ((outcome, answer), signer) in outcomes.into_iter().zip(answers).zip(signers) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt as _};
 use async_nats::{Client, HeaderMap};
 use futures::StreamExt as _;
+use netpay_crash_point::broker::Point;
 use netpay_protocol::subjects::{self, BrokerOp, IndexOp};
 use netpay_protocol::wire;
 use tokio::runtime::Handle;
@@ -117,6 +118,7 @@ impl Bus {
                 if let Err(error) = respond(&request, answer).await {
                     tracing::warn!("an answer could not be sent: {error}");
                 }
+                Point::AnswerSent.reached();
             });
         })
     }

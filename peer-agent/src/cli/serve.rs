@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::{BrokerId, ContentId};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
@@ -179,6 +180,7 @@ impl Desk {
                     .unwrap_or_else(|_| Err(Problem::new(Kind::Unavailable, "stopping"))),
             };
             request.answer(&net, answer).await;
+            Point::AnswerSent.reached();
             drop(place);
         });
     }

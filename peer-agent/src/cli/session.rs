@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use netpay_crash_point::agent::Point;
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -108,10 +109,12 @@ impl Session {
     pub async fn register(&self, net: &Net) -> Result<(), Failure> {
         let (me, broker) = (&self.home.identity, self.home.config.broker);
         let register = me.register(broker);
+        Point::RegisterSending.reached();
         let account = patience::BROKER
             .ask(async || net.register(&register).await)
             .await
             .map_err(|error| Failure::from(errands::Error::from(error)))?;
+        Point::RegisterAnswered.reached();
         if account.peer != me.peer() {
             return Err(Failure::new(7, "the broker opened another peer's account"));
         }

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek as _};
 use std::path::Path;
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::ContentId;
 
 use super::partial::Error;
@@ -25,6 +26,7 @@ pub(super) fn give(part: &Path, target: &Path, content: ContentId, existing: Exi
         Existing::Replace => fs::rename(part, target)?,
         Existing::Keep => give_unless_taken(part, target, content)?,
     }
+    Point::FileNamed.reached();
     let folder = target.parent().filter(|folder| *folder != Path::new(""));
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(remove_if_there(part)?)

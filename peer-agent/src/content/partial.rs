@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bao_tree::io::sync::{ReadAt as _, WriteAt as _};
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::ContentId;
 
 use super::naming::{self, Existing};
@@ -157,7 +158,9 @@ impl Partial {
         }
         let seal = self.seal(index, bytes);
         self.data.write_all_at(offset, bytes)?;
+        Point::ChunkWritten.reached();
         self.state.write_all_at(seal_offset(index), &seal)?;
+        Point::ChunkSealed.reached();
         self.held.insert(index);
         Ok(())
     }
@@ -194,9 +197,11 @@ impl Partial {
             return Err(Error::NotTheContent);
         }
         self.data.sync_all()?;
+        Point::FileSynced.reached();
         let part = beside(&self.target, ".part");
         naming::give(&part, &self.target, self.content, existing)?;
         naming::remove_if_there(&beside(&self.target, ".part.state"))?;
+        Point::FileTidied.reached();
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::{ContentId, PeerId};
 use netpay_protocol::messages::{AskChunk, Chunk};
 use netpay_protocol::problem::{Kind, Problem};
@@ -46,6 +47,7 @@ impl Shelf {
     fn cut(&self, from: PeerId, bytes: &[u8]) -> Result<Vec<u8>, Refused> {
         let ask: AskChunk = wire::decode(bytes).map_err(malformed)?;
         let (share, tree) = self.find(from, &ask)?;
+        Point::ChunkServing.reached();
         // A file that was changed since is found out here: the tree no longer fits.
         let slice = open(&share.path).and_then(|file| tree.slice(&file, ask.index));
         let slice = slice.map_err(|error| {

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::{BrokerId, PeerId};
 use netpay_protocol::key_list::BrokerKeys;
 use netpay_protocol::messages::{AskQuote, AskReceipt};
@@ -147,6 +148,7 @@ impl Keeper {
             tracing::error!(%error, "the till's database");
             self.lists = None;
         }
+        Point::TillDeciding.reached();
         // Committed once for all of them, and only then answered.
         let answers = self.store.write(|tx| {
             requests
@@ -156,9 +158,11 @@ impl Keeper {
         });
         match answers {
             Ok(answers) => {
+                Point::TillKept.reached();
                 for ((.., reply), answer) in requests.into_iter().zip(answers) {
                     let _ = reply.send(answer);
                 }
+                Point::TillAnswered.reached();
             }
             Err(error) => {
                 tracing::error!(%error, "nothing was accepted");

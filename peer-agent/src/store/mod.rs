@@ -26,6 +26,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::amounts::{PaywordIndex, Units};
 use netpay_protocol::ids::Digest;
 use netpay_protocol::index::Grant;
@@ -108,7 +109,9 @@ impl Store {
     pub fn write<T, E: From<StoreError>>(&self, step: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         let tx = self.begin(TransactionBehavior::Immediate)?;
         let value = step(&tx)?;
+        Point::CommitBegins.reached();
         tx.0.commit().map_err(StoreError::from)?;
+        Point::CommitDone.reached();
         Ok(value)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use netpay_crash_point::broker::Point;
 use netpay_ledger::command::{Action, Command, DebtKey, Request};
 use netpay_protocol::admin::{Admin, Order as Said};
 use netpay_protocol::ids::{Digest, Kid, PeerId};
@@ -32,12 +33,16 @@ pub(super) fn serve(desk: &Arc<Desk>, op: &str, admin: Signed<Admin>, reply: Rep
     };
     let request = Request { signer: operator_id(&key), id: admin.content.request, digest };
     let at = Arc::clone(desk);
-    let answer = move |settled: Settled| match settled.outcome {
-        Err(problem) => reply.problem(problem),
-        Ok(_) => reply.result(match about {
-            About::Account(peer) => at.account_answer(peer, digest),
-            About::Payout(payout) => at.payout_answer(payout, digest),
-        }),
+    Point::AdminChecked.reached();
+    let answer = move |settled: Settled| {
+        Point::AdminAnswering.reached();
+        match settled.outcome {
+            Err(problem) => reply.problem(problem),
+            Ok(_) => reply.result(match about {
+                About::Account(peer) => at.account_answer(peer, digest),
+                About::Payout(payout) => at.payout_answer(payout, digest),
+            }),
+        }
     };
     desk.order(Order { command: Command { request, action }, answer: Box::new(answer) });
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use netpay_crash_point::broker::Point;
 use netpay_ledger::command::{Action, Command, OpenAccount, Request};
 use netpay_ledger::event::Event;
 use netpay_ledger::record::Record;
@@ -30,13 +31,17 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Buy, reply: Reply) {
         Err(problem) => reply.problem(problem),
         Ok(Prepared::SoldBefore(sold)) => reply.message(&*sold),
         Ok(Prepared::New(command, sealed)) => {
-            let answer = move |settled: crate::actors::ledger::Settled| match settled.outcome {
-                Ok(Outcome::Recorded(record)) => match sealed.and_then(|sealed| sold(&record, *sealed)) {
-                    Some(sold) => reply.message(&sold),
-                    None => reply.problem(again()),
-                },
-                Ok(_) => reply.problem(again()),
-                Err(problem) => reply.problem(problem),
+            Point::BuyChecked.reached();
+            let answer = move |settled: crate::actors::ledger::Settled| {
+                Point::BuyAnswering.reached();
+                match settled.outcome {
+                    Ok(Outcome::Recorded(record)) => match sealed.and_then(|sealed| sold(&record, *sealed)) {
+                        Some(sold) => reply.message(&sold),
+                        None => reply.problem(again()),
+                    },
+                    Ok(_) => reply.problem(again()),
+                    Err(problem) => reply.problem(problem),
+                }
             };
             desk.order(Order { command: *command, answer: Box::new(answer) });
         }

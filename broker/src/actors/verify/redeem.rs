@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use netpay_crash_point::broker::Point;
 use netpay_ledger::command::{Action, Command, Request};
 use netpay_ledger::event::{Event, RedeemedClaim};
 use netpay_ledger::record::{Record, hash};
@@ -32,7 +33,9 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
         Ok(Prepared::Nothing(statement)) => reply.message(&*statement),
         Ok(Prepared::New(command)) => {
             let at = Arc::clone(desk);
+            Point::RedeemChecked.reached();
             let answer = move |settled: Settled| {
+                Point::RedeemAnswering.reached();
                 let lines = match settled.outcome {
                     Ok(Outcome::Recorded(record)) => lines_of(&record),
                     Ok(Outcome::Unchanged(lines)) => Some(lines),

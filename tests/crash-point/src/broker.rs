@@ -1,0 +1,13 @@
+//! The broker's points: what was checked, on either side of the journal's commit, and on either side of the answer.
+
+crate::points! {
+    BuyChecked = "buy.checked",
+    RedeemChecked = "redeem.checked",
+    AdminChecked = "admin.checked",
+    JournalCommitting = "journal.committing",
+    JournalCommitted = "journal.committed",
+    BuyAnswering = "buy.answering",
+    RedeemAnswering = "redeem.answering",
+    AdminAnswering = "admin.answering",
+    AnswerSent = "answer.sent",
+}
