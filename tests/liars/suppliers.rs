@@ -26,7 +26,8 @@ pub async fn given(lie: impl Fn(&Stall, &Asked) -> Told + Send + Sync + 'static)
     given_at(CHUNKS, PRICE, Box::new(lie)).await
 }
 
-async fn given_at(chunks: usize, price: u64, lie: Lie) -> (RawSupplier, Buyer) {
+/// The same, with so many chunks for so much.
+pub async fn given_at(chunks: usize, price: u64, lie: Lie) -> (RawSupplier, Buyer) {
     let town = crate::town();
     let supplier = RawSupplier::open(raw_peer(&town, 0).await, town.world.dir.path(), chunks, price, lie).await;
     (supplier, Buyer::new(town))
