@@ -212,7 +212,7 @@ fn messages() -> Vec<Json> {
             "an id in pieces",
             "byte strings are definite",
             &[&[0xa2, 0, 0x5f], &whole[2..36], &[0xff], &whole[36..]].concat(),
-            "shape",
+            "not_canonical",
         ),
         message(
             "AskQuote",
