@@ -3,7 +3,7 @@
 # Brings what the tests need first (deploy/setup.sh); --long lets suites take their longer form (NETPAY_LONG=1).
 set -euo pipefail
 
-all=(lint unit tidy e2e)
+all=(lint unit tidy e2e second-opinion fuzz crash-agent liars)
 # Bounds a hang, not slowness: the first suite on a fresh machine compiles RocksDB.
 suite_timeout=60m
 
@@ -43,6 +43,29 @@ e2e() {
   tests_of -p netpay-tests --locked --test e2e
   deploy/demo.sh --json | tee >(cat >&2) | tail -n 1 |
     python3 -c 'import json, sys; sys.exit(json.load(sys.stdin).get("ok") is not True)'
+}
+
+# A verifier and a client in Python that know the specification and none of our code.
+second-opinion() {
+  deploy/build.sh build --workspace --bins --locked
+  local log status=0
+  log=$(mktemp)
+  "$netpay_python/bin/python" -m unittest discover -v -s tests/second-opinion 2>&1 | tee "$log" || status=$?
+  grep -q '^Ran [1-9]' "$log" && ! grep -q 'skipped=' "$log" || status=1
+  rm -f "$log"
+  return "$status"
+}
+
+fuzz() { NETPAY_FUZZ=1 tests_of -p netpay-protocol --locked --test decoders; }
+
+crash-agent() {
+  deploy/build.sh build --workspace --bins --locked
+  tests_of -p netpay-tests --locked --test crash-agent
+}
+
+liars() {
+  deploy/build.sh build --workspace --bins --locked
+  tests_of -p netpay-tests --locked --test liars
 }
 
 # One suite, in a process of its own under `timeout`. Not called in an `if` or `||`: that would switch `set -e` off inside.
