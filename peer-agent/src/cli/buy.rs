@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::identity::new_request;
+use crate::home::identity::new_request;
 use crate::wallet::buying::{Bought, Wish};
 
 /// Buy e-coins from the broker. A purchase whose answer is lost is finished by the next command, and debited once.

@@ -13,9 +13,9 @@ use netpay_protocol::listing::Listing;
 use super::failure::Failure;
 use super::search;
 use super::session::Session;
+use crate::getting::ticket::{PREFIX, Ticket};
 use crate::net::Net;
 use crate::ports::OutOrders as _;
-use crate::ticket::{PREFIX, Ticket};
 
 /// How often, and how long apart, the index is asked for a listing that it does not have yet.
 const LOOKUPS: u32 = 11;
@@ -36,7 +36,7 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.starts_with(PREFIX) {
-            let ticket: Ticket = text.parse().map_err(|error: crate::ticket::NotATicket| error.to_string())?;
+            let ticket: Ticket = text.parse().map_err(|error: crate::getting::ticket::NotATicket| error.to_string())?;
             return Ok(Self { content: ticket.content, ticket: Some(ticket) });
         }
         match text.parse() {

@@ -17,13 +17,13 @@ use super::failure::Failure;
 use super::passphrase::{self, Source};
 use super::session::{self, now_ms};
 use crate::checkup::{self, Finding};
+use crate::errands::patience;
 use crate::errands::{self, Errands};
 use crate::home::Home;
-use crate::keyring;
+use crate::home::keyring;
+use crate::home::sealed::Passphrase;
 use crate::net::{Net, connect};
-use crate::patience;
 use crate::ports::{Broker as _, CallError, Shares as _, StoreError};
-use crate::sealed::Passphrase;
 use crate::store::Store;
 use crate::wallet::stale;
 

@@ -3,9 +3,11 @@
 use netpay_protocol::problem::{Kind, Problem};
 
 use crate::content::partial;
+use crate::getting::{self, download};
+use crate::home::{self, backup, keyring};
 use crate::ports::{CallError, StoreError};
 use crate::wallet::granting;
-use crate::{backup, download, errands, home, keyring, net, obtaining};
+use crate::{errands, net};
 
 /// A command's failure.
 #[derive(Debug)]
@@ -153,16 +155,16 @@ impl From<partial::Error> for Failure {
     }
 }
 
-impl From<obtaining::Error> for Failure {
-    fn from(error: obtaining::Error) -> Self {
+impl From<getting::Error> for Failure {
+    fn from(error: getting::Error) -> Self {
         match error {
-            obtaining::Error::NotAsAsked(text) => Self::new(7, text),
-            obtaining::Error::TooDear(text) => Self::new(4, text),
-            obtaining::Error::Granting(error) => error.into(),
-            obtaining::Error::Call(error) => error.into(),
-            obtaining::Error::Download(error) => error.into(),
-            obtaining::Error::Partial(error) => error.into(),
-            obtaining::Error::Store(error) => error.into(),
+            getting::Error::NotAsAsked(text) => Self::new(7, text),
+            getting::Error::TooDear(text) => Self::new(4, text),
+            getting::Error::Granting(error) => error.into(),
+            getting::Error::Call(error) => error.into(),
+            getting::Error::Download(error) => error.into(),
+            getting::Error::Partial(error) => error.into(),
+            getting::Error::Store(error) => error.into(),
         }
     }
 }

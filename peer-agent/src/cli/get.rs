@@ -14,8 +14,8 @@ use super::candidates::{Looking, Wanted};
 use super::failure::Failure;
 use super::session::{Session, now_ms};
 use crate::content::{Existing, filename};
+use crate::getting::{Obtaining, Used, Wish};
 use crate::net::Net;
-use crate::obtaining::{Obtaining, Used, Wish};
 use crate::wallet::purse::Mode;
 
 /// Buy and download contents. What was interrupted is taken up where it stopped, and never paid twice.

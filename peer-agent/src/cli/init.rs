@@ -8,9 +8,9 @@ use serde_json::json;
 use super::failure::Failure;
 use super::passphrase::{self, Source};
 use super::session::{self, Session};
-use crate::config::DEFAULT_NATS_URL;
 use crate::home::Home;
-use crate::sealed::Work;
+use crate::home::config::DEFAULT_NATS_URL;
+use crate::home::sealed::Work;
 
 /// Make this peer's keys and open an account. Never writes over a home that exists.
 #[derive(clap::Args, Debug)]

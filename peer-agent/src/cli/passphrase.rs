@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use crate::keyring;
-use crate::sealed::Passphrase;
+use crate::home::keyring;
+use crate::home::sealed::Passphrase;
 
 /// The passphrase of the keys.
 #[derive(clap::Args, Debug)]

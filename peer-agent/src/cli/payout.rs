@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::session::Session;
 use super::time::rfc3339;
 use crate::errands::Error;
-use crate::identity::new_request;
+use crate::home::identity::new_request;
 use crate::ports::{OwnPayout, Payouts as _, PurchaseState};
 use crate::wallet::paying_out::Wish;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::session::Session;
-use crate::settings::{Setting, Source};
+use crate::home::settings::{Setting, Source};
 
 fn source(setting: &Setting) -> String {
     match &setting.source {

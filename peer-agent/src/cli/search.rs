@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::session::{Session, now_ms};
+use crate::errands::patience;
 use crate::net::Net;
-use crate::patience;
 
 /// Find content. All words must be found, as a whole or as a beginning.
 #[derive(clap::Args, Debug)]

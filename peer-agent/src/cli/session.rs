@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::passphrase::{self, Source};
+use crate::errands::patience;
 use crate::errands::{self, Errands};
 use crate::home::Home;
 use crate::net::{Net, connect};
-use crate::patience;
 use crate::ports::{Slot, Slots as _};
 use crate::store::Store;
 use crate::wallet::broker_lists;

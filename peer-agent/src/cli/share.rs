@@ -14,10 +14,10 @@ use super::serve::take_back;
 use super::session::Session;
 use crate::content::folder;
 use crate::content::tree::Tree;
-use crate::patience;
+use crate::errands::patience;
+use crate::getting::ticket::Ticket;
 use crate::ports::{self, Folder, Folders as _, Shares as _, StoreError, Stored};
 use crate::serving::folders;
-use crate::ticket::Ticket;
 
 /// Files on offer. They are served, and found by others, while `netpay serve` runs.
 #[derive(clap::Args, Debug)]

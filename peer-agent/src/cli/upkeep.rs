@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use super::failure::Failure;
 use super::session::now_ms;
 use crate::errands::Errands;
+use crate::errands::steward::Steward;
 use crate::home::Home;
-use crate::identity::random_u64;
+use crate::home::identity::random_u64;
 use crate::net::Net;
-use crate::steward::Steward;
 
 /// How often the till is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(3);

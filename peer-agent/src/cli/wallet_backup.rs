@@ -8,9 +8,9 @@ use super::failure::Failure;
 use super::passphrase::{self, Source};
 use super::session::{self, Session, now_ms};
 use super::{wallet, wallet_restore};
-use crate::backup::{self, Backup};
+use crate::home::backup::{self, Backup};
+use crate::home::sealed::{Passphrase, Work};
 use crate::ports::{Coins as _, Till as _};
-use crate::sealed::{Passphrase, Work};
 
 /// Back up keys, wallet, till, listings and configuration; sealed with the passphrase of the keys, or one given.
 #[derive(clap::Subcommand, Debug)]

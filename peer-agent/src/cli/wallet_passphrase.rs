@@ -8,8 +8,8 @@ use super::failure::Failure;
 use super::passphrase::{self, Source};
 use super::session;
 use crate::home::Home;
-use crate::keyring;
-use crate::sealed::Work;
+use crate::home::keyring;
+use crate::home::sealed::Work;
 
 /// Set, change or remove the passphrase of the keys. A crash at any point leaves the old one or the new one.
 #[derive(clap::Args, Debug)]

@@ -10,12 +10,12 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 
 use super::till_thread::{List, Server, TillDoor, start};
-use crate::identity::Identity;
+use crate::home::identity::Identity;
 use crate::ports::{Slot, Slots as _, Till as _};
 use crate::store::Store;
-use crate::test_broker::TestBroker;
+use crate::tests::broker::TestBroker;
+use crate::tests::trade::{Peer, chain_of, now};
 use crate::till::policy::Policy;
-use crate::trade::{Peer, chain_of, now};
 use crate::wallet::broker_lists;
 use crate::wallet::purse::Mode::PerPayment;
 

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, busy, malformed, unavailable};
 use crate::content::CHUNK_BYTES;
-use crate::identity::{Identity, random_16};
+use crate::home::identity::{Identity, random_16};
 use crate::ports::StoreError;
 use crate::store::{Store, Tx};
 use crate::till::accepting::{self, Payee, Refused};

@@ -246,14 +246,9 @@ mod tests {
             reference,
             note: String::new(),
         };
-        drop(Store::open(&path).expect("opens"));
-        let old = rusqlite::Connection::open(&path).expect("opens");
-        old.execute_batch(
-            "ALTER TABLE history DROP COLUMN reference; ALTER TABLE claims DROP COLUMN since_ms; DROP TABLE payouts;
-             INSERT INTO history (at_ms, what, units, note) VALUES (1, 'buy', 1, ''); PRAGMA user_version = 2;",
-        )
-        .expect("as it was");
-        drop(old);
+        of_form(&path, schema::FIRST_FORM)
+            .execute("INSERT INTO history (at_ms, what, units, note) VALUES (1, 'buy', 1, '')", [])
+            .expect("as it was");
         assert!(Store::open_to_read(&path, None).is_err(), "reading upgrades nothing");
         let store = Store::open(&path).expect("brought up to date");
         let new = entry(Some(Reference::Order(Digest([7; 32]))));
@@ -264,6 +259,25 @@ mod tests {
         assert_eq!(history, [new, entry(None)]);
         assert!(payouts.is_empty());
         Store::open_to_read(&path, None).expect("reads it now");
+    }
+
+    /// A file as an older program left it.
+    fn of_form(path: &Path, form: u32) -> Connection {
+        drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a new file"));
+        let db = Connection::open(path).expect("opens");
+        schema::make(&db, form).expect("the tables of that form");
+        db
+    }
+
+    #[test]
+    fn a_wallet_of_every_older_form_is_brought_up_to_date() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for form in schema::FIRST_FORM..=schema::newest() {
+            let path = dir.path().join(form.to_string());
+            drop(of_form(&path, form));
+            drop(Store::open(&path).expect("brought up to date"));
+            Store::open_to_read(&path, None).expect("the newest form");
+        }
     }
 
     #[test]

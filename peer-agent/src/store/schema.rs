@@ -6,7 +6,7 @@
 use rusqlite::Connection;
 
 /// The form that [`TABLES`] makes; every upgrade makes the next one.
-const FIRST_FORM: u32 = 2;
+pub const FIRST_FORM: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE purchases (
@@ -100,7 +100,8 @@ fn form(db: &Connection) -> Result<u32, rusqlite::Error> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn newest() -> u32 {
+/// The form that this program writes.
+pub fn newest() -> u32 {
     FIRST_FORM + u32::try_from(UPGRADES.len()).expect("a short list")
 }
 
@@ -128,18 +129,30 @@ pub fn prepare(db: &Connection) -> Result<(), rusqlite::Error> {
     }
     let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
     let held = form(&tx)?;
-    if held == 0 {
-        tx.execute_batch(TABLES)?;
-    } else if !(FIRST_FORM..=newest).contains(&held) {
+    if held != 0 && !(FIRST_FORM..=newest).contains(&held) {
         return Err(unknown(held));
     }
+    step_up(&tx, held, newest)?;
+    tx.commit()
+}
+
+/// Makes the tables of form `to` from those of form `held` (0: none yet).
+fn step_up(db: &Connection, held: u32, to: u32) -> Result<(), rusqlite::Error> {
+    if held == 0 {
+        db.execute_batch(TABLES)?;
+    }
     for (step, form) in UPGRADES.iter().zip(FIRST_FORM + 1..) {
-        if held < form {
-            tx.execute_batch(step)?;
+        if held < form && form <= to {
+            db.execute_batch(step)?;
         }
     }
-    tx.pragma_update(None, "user_version", newest)?;
-    tx.commit()
+    db.pragma_update(None, "user_version", to)
+}
+
+/// The tables as a program of that form made them.
+#[cfg(test)]
+pub fn make(db: &Connection, form: u32) -> Result<(), rusqlite::Error> {
+    step_up(db, 0, form)
 }
 
 #[cfg(test)]

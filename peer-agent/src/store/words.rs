@@ -13,7 +13,7 @@ use rusqlite::params;
 use zeroize::Zeroizing;
 
 use super::{Store, Tx};
-use crate::identity::os_rng;
+use crate::home::identity::os_rng;
 use crate::ports::{StoreError, Stored};
 
 const NONCE: usize = 12;
@@ -109,8 +109,8 @@ mod tests {
 
     use super::*;
     use crate::ports::Coins as _;
-    use crate::test_broker::TestBroker;
-    use crate::trade::{Peer, chain_of};
+    use crate::tests::broker::TestBroker;
+    use crate::tests::trade::{Peer, chain_of};
 
     fn contains(dir: &std::path::Path, word: &[u8]) -> bool {
         std::fs::read_dir(dir).expect("there").any(|file| {

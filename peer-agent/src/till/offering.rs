@@ -124,10 +124,10 @@ mod tests {
     use netpay_protocol::layout::Layout as _;
 
     use super::*;
-    use crate::identity::random_16;
+    use crate::home::identity::random_16;
     use crate::ports::Share;
-    use crate::test_broker::{NOW, TestBroker};
-    use crate::trade::Peer;
+    use crate::tests::broker::{NOW, TestBroker};
+    use crate::tests::trade::Peer;
 
     fn ask(bob: &Peer, asker: PeerId, price: u64, now_ms: u64) -> Digest {
         let content = ContentId([1; 32]);

@@ -45,7 +45,7 @@ pub fn rehearse(
     let (mut planned, mut cursor) = (Vec::new(), 0);
     loop {
         let open = store.open_batch()?.is_some();
-        let request = crate::identity::new_request();
+        let request = crate::home::identity::new_request();
         let Some((batch, last)) = redeeming::batch(store, who, request, which, cursor, now_ms)? else {
             return Ok(planned);
         };

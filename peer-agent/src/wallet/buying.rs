@@ -17,7 +17,7 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
 use super::{locking, refusals};
-use crate::identity::{Identity, os_rng};
+use crate::home::identity::{Identity, os_rng};
 use crate::ports::{Coins, Ecoin, Entry, History, PurchaseState, Purchases, Reference, Slots, StoreError, Stored};
 
 /// How long the broker may carry an order out. Within it the order is sent again after every silence.

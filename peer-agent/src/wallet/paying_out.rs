@@ -12,7 +12,7 @@ use netpay_protocol::payout::{PayoutState, PayoutView, RequestPayout};
 use netpay_protocol::problem::Problem;
 
 use super::refusals;
-use crate::identity::Identity;
+use crate::home::identity::Identity;
 use crate::ports::{Entry, History, OwnPayout, Payouts, PurchaseState, Reference, StoreError, Stored};
 
 /// How long the broker may carry a payout out. Within it the request is sent again after every silence.

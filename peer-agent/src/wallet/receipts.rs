@@ -51,8 +51,8 @@ pub fn keep(
 mod tests {
     use super::*;
     use crate::ports::Wanted;
-    use crate::test_broker::{NOW, TestBroker};
-    use crate::trade::{Peer, chain_of};
+    use crate::tests::broker::{NOW, TestBroker};
+    use crate::tests::trade::{Peer, chain_of};
     use crate::wallet::purse::Mode;
     use netpay_protocol::ids::{BrokerId, Digest};
     use netpay_protocol::suite::Suite;

@@ -8,9 +8,9 @@ use netpay_protocol::touchstone::Touchstone;
 
 use crate::ports::{Coins as _, OutOrders as _, OwnGrant, StoreError, Till as _, TillClaim};
 use crate::store::Store;
-use crate::test_broker::{NOW, TestBroker, run};
+use crate::tests::broker::{NOW, TestBroker, run};
+use crate::tests::trade::{Peer, chain_of};
 use crate::till::accepting;
-use crate::trade::{Peer, chain_of};
 use crate::wallet::buying::Wish;
 use crate::wallet::granting;
 use crate::wallet::purse::Mode::{PerPayment, Session};
@@ -184,7 +184,7 @@ fn grants_by_parallel_processes_never_overlap() {
             let path = &path;
             scope.spawn(move || {
                 let store = Store::open(path).expect("opens");
-                let me = crate::identity::Identity::of_seed(1);
+                let me = crate::home::identity::Identity::of_seed(1);
                 for order in orders {
                     store
                         .write(|tx| {

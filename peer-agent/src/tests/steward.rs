@@ -12,15 +12,15 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 
 use crate::errands::Errands;
+use crate::errands::steward::Steward;
 use crate::ports::{Broker, CallError, History as _, Wanted};
-use crate::steward::Steward;
 use crate::store::Store;
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, chain_of, wait};
 use crate::till::policy::Policy;
 use crate::till::redeeming::{self, Redeemer, Which};
 use crate::till::rehearsal;
 use crate::till::schedule::{DEADLINE_MARGIN_MS, Schedule};
-use crate::trade::{Peer, chain_of, wait};
 use crate::wallet::broker_lists;
 use crate::wallet::purse::Mode::PerPayment;
 
@@ -171,7 +171,7 @@ fn serve_and_a_redeem_at_the_same_time_send_the_same_batch_and_settle_it_once() 
     other.store = Store::open(&path).expect("opens");
     let line = Meanwhile { broker: &broker, other: &other, done: Cell::new(false), credited: RefCell::new(0) };
     let errands =
-        Errands { store: &bob.store, me: &bob.me, broker: broker.id(), line: &line, now_ms: &crate::trade::now };
+        Errands { store: &bob.store, me: &bob.me, broker: broker.id(), line: &line, now_ms: &crate::tests::trade::now };
     let said = wait(steward(5).look(&errands));
     assert!(said.len() == 1 && said[0].contains("5 units credited"), "{said:?}");
     assert_eq!(*line.credited.borrow(), 5, "both hear the same statement");
@@ -185,8 +185,9 @@ fn a_rehearsal_shows_the_open_batch_and_what_came_since_and_changes_nothing() {
     let (broker, alice, bob) = scene();
     alice.pay(&broker, &bob, 5, PerPayment);
     let who = Redeemer { key: &bob.me.signing, broker: broker.id() };
-    let open =
-        bob.store.write(|tx| redeeming::batch(tx, &who, crate::identity::new_request(), Which::Unsettled, 0, NOW));
+    let open = bob
+        .store
+        .write(|tx| redeeming::batch(tx, &who, crate::home::identity::new_request(), Which::Unsettled, 0, NOW));
     let (open, _) = open.expect("kept").expect("something");
     // The same grant grows, and another one begins.
     alice.pay(&broker, &bob, 3, PerPayment);

@@ -20,7 +20,7 @@ use netpay_protocol::wire;
 
 use crate::content::partial::{self, Partial};
 use crate::content::tree;
-use crate::patience;
+use crate::errands::patience;
 use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
 use crate::store::Store;
 use crate::wallet::granting::{self, Short};

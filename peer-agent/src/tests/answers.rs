@@ -11,7 +11,7 @@ use netpay_protocol::query::Question;
 use netpay_protocol::redemption::Head;
 use netpay_protocol::wire;
 
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
 
 /// Payouts on one page.
 const PAGE: usize = 2;

@@ -25,7 +25,7 @@ use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 
-use crate::identity::{os_rng, random_16};
+use crate::home::identity::{os_rng, random_16};
 use crate::ports::{Broker, CallError};
 
 /// What time it is in tests.

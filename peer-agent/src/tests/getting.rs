@@ -14,16 +14,16 @@ use netpay_protocol::wire;
 
 use crate::content::tree::Tree;
 use crate::content::{CHUNK_BYTES, Existing, partial};
-use crate::identity::random_16;
-use crate::obtaining::{Error, Obtaining, Used, Wish};
+use crate::getting::{Error, Obtaining, Used, Wish};
+use crate::home::identity::random_16;
 use crate::ports::{
     CallError, History as _, InOrder, InOrders as _, OutOrders as _, Share, Shares as _, Supplier, Till as _, Wanted,
 };
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, chain_of, now, wait};
 use crate::till::accepting::Refused;
 use crate::till::offering::{self, Offer};
 use crate::till::policy::Policy;
-use crate::trade::{Peer, chain_of, now, wait};
 use crate::wallet::buying;
 use crate::wallet::granting;
 use crate::wallet::purse::Mode;
@@ -443,8 +443,8 @@ fn a_receipt_is_asked_for_kept_and_what_it_lacks_is_told() {
 fn only_what_is_the_suppliers_fault_is_tried_with_another() {
     let io = || std::io::Error::other("disk");
     assert!(!Error::Partial(partial::Error::Io(io())).is_the_suppliers());
-    assert!(!Error::Download(crate::download::Error::Partial(partial::Error::Io(io()))).is_the_suppliers());
+    assert!(!Error::Download(crate::getting::download::Error::Partial(partial::Error::Io(io()))).is_the_suppliers());
     assert!(Error::Partial(partial::Error::NotTheSize(1)).is_the_suppliers());
-    assert!(Error::Download(crate::download::Error::NotTheContent(1)).is_the_suppliers());
+    assert!(Error::Download(crate::getting::download::Error::NotTheContent(1)).is_the_suppliers());
     assert!(Error::Granting(granting::Error::Busy).is_the_suppliers());
 }

@@ -4,7 +4,10 @@
 //! happens in one transaction, which the caller begins and commits before it lets anything leave. Adapters are
 //! `store` (SQLite) and `net` (NATS); nothing here knows either.
 
-pub use crate::folder_port::{Folder, FolderFile, Folders};
+mod folders;
+mod past;
+
+pub use crate::ports::folders::{Folder, FolderFile, Folders};
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{ContentId, Digest, EcoinId, PeerId, RequestId};
@@ -20,7 +23,7 @@ use netpay_protocol::subjects::{BrokerOp, PeerOp};
 use netpay_protocol::suite::{Payword, Suite};
 use netpay_protocol::touchstone::Touchstone;
 
-pub use crate::past::{Entry, History, Reference, Waiting, Waits, Wanted};
+pub use crate::ports::past::{Entry, History, Reference, Waiting, Waits, Wanted};
 
 /// The store failed, or holds what it must not. Nothing of the transaction happened.
 #[derive(Debug, thiserror::Error)]

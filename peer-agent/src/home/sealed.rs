@@ -16,7 +16,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use zeroize::Zeroizing;
 
-use crate::identity::random_16;
+use crate::home::identity::random_16;
 
 const SALT_AT: usize = 24;
 const HEADER: usize = 40;

@@ -3,6 +3,10 @@
 //! The same bytes are sent until an answer comes; silence and *busy* change nothing. Knows the broker as a port only.
 
 mod own;
+pub mod patience;
+pub mod payout;
+mod statement;
+pub mod steward;
 
 use netpay_crash_point::agent::Point;
 use netpay_protocol::admin::AccountView;
@@ -19,8 +23,7 @@ use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::wire;
 
-use crate::identity::Identity;
-use crate::patience;
+use crate::home::identity::Identity;
 use crate::ports::{Broker, CallError, Slot, Slots as _, StoreError};
 use crate::store::Store;
 use crate::till::redeeming::{self, Redeemer, SettledLine, Which};
@@ -208,7 +211,7 @@ impl<B: Broker> Errands<'_, B> {
         // A batch that an earlier command left open comes first and is not one of this command's.
         let mut retried_unknown = false;
         loop {
-            let (now_ms, request) = ((self.now_ms)(), crate::identity::new_request());
+            let (now_ms, request) = ((self.now_ms)(), crate::home::identity::new_request());
             let next = self.store.write(|tx| redeeming::batch(tx, &who, request, which, cursor, now_ms))?;
             let Some((batch, last)) = next else {
                 // What the broker called unknown is sent once more, with its touchstone.

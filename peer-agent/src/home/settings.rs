@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::config::Error;
+use crate::home::config::Error;
 
 /// Where a value came from.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,11 +1,15 @@
 //! Obtaining one content, from one supplier after another: under which order, for how much, and what is still missing.
 //!
-//! Apart from [`crate::download`], which pays and fetches under one order. Whatever is agreed here is agreed before a
+//! Apart from [`crate::getting::download`], which pays and fetches under one order. Whatever is agreed here is agreed before a
 //! word leaves: the quote is for the very chunks that are missing, it costs no more than the person allowed (or else
 //! than the supplier's listing says), and the wallet's words add up to it. Knows neither index nor command line.
 //!
 //! A chunk is paid once. What can be lost is the payment that a supplier took and brought nothing for: one for each
 //! supplier that is left.
+
+pub mod budget;
+pub mod download;
+pub mod ticket;
 
 use std::path::Path;
 
@@ -18,12 +22,12 @@ use netpay_protocol::quote::Receipt;
 use netpay_protocol::subjects::PeerOp;
 use netpay_protocol::wire;
 
-use crate::budget::{self, Spent};
+use self::budget::Spent;
+use self::download::Download;
 use crate::content::partial::{self, Partial};
 use crate::content::{CHUNK_BYTES, Existing};
-use crate::download::{self, Download};
-use crate::identity::Identity;
-use crate::patience;
+use crate::errands::patience;
+use crate::home::identity::Identity;
 use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
 use crate::store::Store;
 use crate::wallet::purse::Mode;

@@ -8,13 +8,13 @@ use netpay_protocol::suite::Suite;
 
 use crate::checkup::{self, Finding, exit_code};
 use crate::content::tree::Tree;
-use crate::identity::new_request;
+use crate::home::identity::new_request;
 use crate::ports::{Coins as _, Ecoin, Share};
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, chain_of, wait};
 use crate::till::policy::Policy;
 use crate::till::redeeming::{self, Redeemer, Which};
 use crate::till::schedule::DEADLINE_MARGIN_MS;
-use crate::trade::{Peer, chain_of, wait};
 use crate::wallet::buying;
 use crate::wallet::paying_out::{self, Wish};
 use crate::wallet::purse::Mode::PerPayment;

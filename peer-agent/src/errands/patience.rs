@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::identity::random_u64;
+use crate::home::identity::random_u64;
 use crate::ports::CallError;
 
 /// How patient to be.
@@ -73,7 +73,7 @@ mod tests {
     use netpay_protocol::problem::{Kind, Problem};
 
     use super::*;
-    use crate::trade::wait;
+    use crate::tests::trade::wait;
 
     /// How often was asked, and how long that took, when every answer is this one and takes so long.
     fn asked(error: impl Fn() -> CallError, each: Duration) -> (u32, Duration) {

@@ -3,6 +3,13 @@
 //! A new home is made beside its place and moved there whole, so that a crash leaves none or all of it; one that exists
 //! is never written over.
 
+pub mod backup;
+pub mod config;
+pub mod identity;
+pub mod keyring;
+pub mod sealed;
+pub mod settings;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -12,11 +19,11 @@ use etcetera::BaseStrategy as _;
 use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::{self, BrokerId};
 
-use crate::config::{self, Config};
-use crate::identity::Identity;
-use crate::keyring::{self, Keys, sync_dir};
+use self::config::Config;
+use self::keyring::{Keys, sync_dir};
+use crate::home::identity::Identity;
+use crate::home::sealed::{Passphrase, Work};
 use crate::ports::StoreError;
-use crate::sealed::{Passphrase, Work};
 use crate::store::{Store, WordKey};
 
 const CONFIG: &str = "peer.toml";
@@ -103,7 +110,7 @@ impl Home {
         fs::create_dir_all(parent).map_err(at(parent))?;
         let name = dir.file_name().unwrap_or(dir.as_os_str());
         let unfinished =
-            parent.join(format!(".{}.{}", name.to_string_lossy(), ids::to_hex(&crate::identity::random_16())));
+            parent.join(format!(".{}.{}", name.to_string_lossy(), ids::to_hex(&crate::home::identity::random_16())));
         fs::DirBuilder::new().mode(0o700).create(&unfinished).map_err(at(&unfinished))?;
         let parts = || {
             match seal {

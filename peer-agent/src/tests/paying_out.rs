@@ -10,13 +10,13 @@ use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::wire;
 
+use crate::errands::payout::Withdrawn;
 use crate::errands::{Errands, Error};
-use crate::identity::new_request;
+use crate::home::identity::new_request;
 use crate::ports::{Broker, CallError, History as _, OwnPayout, Payouts as _, PurchaseState, Wanted};
-use crate::test_broker::{NOW, TestBroker};
-use crate::trade::{Peer, wait};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, wait};
 use crate::wallet::paying_out::{self, Wish};
-use crate::withdrawing::Withdrawn;
 
 fn scene() -> (TestBroker, Peer) {
     let (broker, bob) = (TestBroker::new(), Peer::new(2));
@@ -95,7 +95,7 @@ fn a_payout_is_on_disk_before_it_is_sent() {
     let (broker, bob) = scene();
     let dies = Dies(&bob);
     let errands =
-        Errands { store: &bob.store, me: &bob.me, broker: broker.id(), line: &dies, now_ms: &crate::trade::now };
+        Errands { store: &bob.store, me: &bob.me, broker: broker.id(), line: &dies, now_ms: &crate::tests::trade::now };
     assert!(matches!(wait(errands.pay_out(&wish(1), new_request())), Err(Error::Rejected(_))));
 }
 
@@ -190,8 +190,13 @@ fn an_answer_about_another_payout_or_not_signed_by_the_broker_is_not_believed() 
     for (what, lie) in lies {
         let (broker, bob) = scene();
         let says = Says(&broker, lie);
-        let errands =
-            Errands { store: &bob.store, me: &bob.me, broker: broker.id(), line: &says, now_ms: &crate::trade::now };
+        let errands = Errands {
+            store: &bob.store,
+            me: &bob.me,
+            broker: broker.id(),
+            line: &says,
+            now_ms: &crate::tests::trade::now,
+        };
         wait(errands.pay_out(&wish(30), new_request())).expect_err(what);
         assert_eq!(known(&bob)[0].state, PurchaseState::Pending, "{what}");
         assert!(noted(&bob).is_empty(), "{what}");

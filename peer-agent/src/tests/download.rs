@@ -16,12 +16,12 @@ use netpay_protocol::wire;
 use crate::content::partial::Partial;
 use crate::content::tree::Tree;
 use crate::content::{CHUNK_BYTES, Existing};
-use crate::download::{self, Download, Error};
+use crate::getting::download::{self, Download, Error};
 use crate::ports::{CallError, InOrder, InOrders as _, OutOrder, OutOrders as _, Supplier, Till as _};
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, chain_of, now};
 use crate::till::accepting::Refused;
 use crate::till::offering;
-use crate::trade::{Peer, chain_of, now};
 use crate::wallet::granting;
 use crate::wallet::purse::Mode;
 
@@ -340,7 +340,7 @@ fn an_order_that_another_process_paid_meanwhile_is_paid_once_and_brings_both_fil
         // The order as it was before the other process paid.
         let (store, key) = (&scene.alice.store, &scene.alice.me.signing);
         let mut download = Download::new(store, key, &shop, mode, Units(30), &now, &order);
-        crate::trade::wait(download.run(&mut partial, &|_| ())).expect("downloads");
+        crate::tests::trade::wait(download.run(&mut partial, &|_| ())).expect("downloads");
         partial.finish(Existing::Keep).expect("the content");
         assert_eq!(scene.paid(&order), (30, 30));
     }

@@ -16,8 +16,8 @@ use netpay_protocol::keys::SigningKey;
 use netpay_protocol::sealing::SealingKey;
 use zeroize::Zeroizing;
 
-use crate::identity::{Identity, random_16};
-use crate::sealed::{self, Passphrase, Work};
+use crate::home::identity::{Identity, random_16};
+use crate::home::sealed::{self, Passphrase, Work};
 use crate::store::WordKey;
 
 const KIND: &[u8; 16] = b"netpay-keys/1\0\0\0";

@@ -11,14 +11,14 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 
 use crate::errands::{self, Error};
-use crate::identity::new_request;
+use crate::home::identity::new_request;
 use crate::ports::{
     CallError, Coins as _, History as _, Locking as _, OutOrders as _, PurchaseState, Purchases as _, Wanted,
 };
 use crate::store::Tx;
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, chain_of, wait, why};
 use crate::till::redeeming::Which;
-use crate::trade::{Peer, chain_of, wait, why};
 use crate::wallet::purse::Mode::PerPayment;
 use crate::wallet::{buying, granting, locking};
 
@@ -226,7 +226,7 @@ fn an_answer_that_was_changed_or_is_to_another_question_locks_nothing() {
     let later: Twist = |answer| answer.issued_at_ms += 1;
     for (before, after, believed) in [(another, nothing, false), (nothing, later, false), (nothing, nothing, true)] {
         let line = Twists { broker: &broker, before, after };
-        let (store, me, now_ms) = (&alice.store, &alice.me, &crate::trade::now);
+        let (store, me, now_ms) = (&alice.store, &alice.me, &crate::tests::trade::now);
         let errands = errands::Errands { store, me, broker: broker.id(), line: &line, now_ms };
         let result = wait(errands.lock_wallet());
         assert_eq!(result.is_ok(), believed, "{result:?}");

@@ -11,11 +11,11 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 
 use crate::errands::{self, Redeemed};
-use crate::identity::new_request;
+use crate::home::identity::new_request;
 use crate::ports::{Batches as _, Till as _, TillClaim};
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, chain_of, wait, why};
 use crate::till::redeeming::{self, NotBelieved, Redeemer, Which};
-use crate::trade::{Peer, chain_of, wait, why};
 use crate::wallet::purse::Mode::{PerPayment, Session};
 
 fn scene() -> (TestBroker, Peer, Peer, EcoinId) {
@@ -344,7 +344,7 @@ fn a_statement_that_is_asked_for_is_believed_only_about_that_batch_and_from_the_
             me: &bob.me,
             broker: broker.id(),
             line: &says,
-            now_ms: &crate::trade::now,
+            now_ms: &crate::tests::trade::now,
         };
         wait(errands.statement(request)).is_ok()
     };

@@ -13,11 +13,11 @@ use netpay_protocol::ids::{self, PeerId};
 use netpay_protocol::wire;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::home::identity::random_16;
+use crate::home::keyring::{self, Keys};
+use crate::home::sealed::{self, Passphrase, Work};
 use crate::home::{self, Home};
-use crate::identity::random_16;
-use crate::keyring::{self, Keys};
 use crate::ports::{Coins as _, StoreError};
-use crate::sealed::{self, Passphrase, Work};
 use crate::store::{Store, WordKey};
 use crate::wallet::locking;
 
@@ -150,7 +150,7 @@ fn read(file: &Path, passphrase: &Passphrase, bytes: &[u8]) -> Result<Backup, Er
     if keys.identity.peer() != content.peer {
         return Err(not_whole("its keys are another peer's"));
     }
-    crate::config::read(&content.config, |_| None).map_err(|error| Error::NotWhole(error.to_string()))?;
+    crate::home::config::read(&content.config, |_| None).map_err(|error| Error::NotWhole(error.to_string()))?;
     let wallet = Zeroizing::new(std::mem::take(&mut content.wallet));
     let mut store = Store::from_bytes(&wallet)?;
     if let Some(words) = &keys.words {
@@ -185,8 +185,8 @@ mod tests {
 
     use super::*;
     use crate::ports::{Slot, Slots as _};
-    use crate::test_broker::{NOW, TestBroker};
-    use crate::trade::{Peer, chain_of};
+    use crate::tests::broker::{NOW, TestBroker};
+    use crate::tests::trade::{Peer, chain_of};
 
     fn passphrase(text: &str) -> Passphrase {
         Passphrase::new(text.to_owned().into()).expect("not empty")

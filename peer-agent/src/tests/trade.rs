@@ -11,10 +11,10 @@ use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
 use crate::content::CHUNK_BYTES;
 use crate::errands::Errands;
-use crate::identity::{Identity, new_request, random_16};
+use crate::home::identity::{Identity, new_request, random_16};
 use crate::ports::{InOrder, InOrders as _};
 use crate::store::Store;
-use crate::test_broker::{NOW, TestBroker};
+use crate::tests::broker::{NOW, TestBroker};
 use crate::till::accepting::{self, Payee, Refused};
 use crate::till::policy::Policy;
 use crate::wallet::buying::{self, Wish};

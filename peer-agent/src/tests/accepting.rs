@@ -10,10 +10,10 @@ use netpay_protocol::suite::{Payword, Suite};
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
 use crate::ports::{Till as _, TillClaim};
-use crate::test_broker::{NOW, TestBroker, run};
+use crate::tests::broker::{NOW, TestBroker, run};
+use crate::tests::trade::{Circumstances, Peer, chain_of, why};
 use crate::till::accepting::Refused;
 use crate::till::accepting::{self, SEND_FIRST};
-use crate::trade::{Circumstances, Peer, chain_of, why};
 use crate::wallet::granting;
 use crate::wallet::purse::Mode::PerPayment;
 

@@ -13,11 +13,11 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 
 use crate::errands;
-use crate::identity::new_request;
+use crate::home::identity::new_request;
 use crate::ports::{Broker as _, Coins as _, Ecoin, PurchaseState, Purchases as _};
 use crate::store::Tx;
-use crate::test_broker::{NOW, TestBroker};
-use crate::trade::{Peer, chain_of, wait};
+use crate::tests::broker::{NOW, TestBroker};
+use crate::tests::trade::{Peer, chain_of, wait};
 use crate::wallet::buying;
 
 fn purchases(broker: &TestBroker) -> Vec<Vec<u8>> {
@@ -70,7 +70,7 @@ fn an_order_is_on_disk_before_it_is_sent() {
         me: &alice.me,
         broker: broker.id(),
         line: &Dies(&alice),
-        now_ms: &crate::trade::now,
+        now_ms: &crate::tests::trade::now,
     };
     let result = wait(errands.buy(chain_of(20, Suite::Sha256), new_request()));
     assert!(matches!(result, Err(errands::Error::Rejected(_))));

@@ -9,7 +9,7 @@ use netpay_protocol::ids::{BadId, BrokerId};
 use netpay_protocol::suite::Suite;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Name, Setting, Settings};
+use crate::home::settings::{Name, Setting, Settings};
 use crate::till::policy::Policy;
 use crate::till::schedule::{Schedule, TimeOfDay};
 
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_setting_in_force_is_known_with_where_it_came_from() {
-        use crate::settings::Source;
+        use crate::home::settings::Source;
         let text = new_file(BrokerId([7; 16]), "x")
             .replace("[policy]", "[policy]\nbound_only = true\nspend_margin_ms = 5")
             .replace("[redeem]", "[redeem]\nredeem_daily_at = \"03:30\"\nredeem_at_units = 7");

@@ -1,0 +1,17 @@
+//! Tests of whole errands and trades over the ports, and the broker in memory that they are told with.
+//!
+//! Apart from what they test because each of them crosses several modules.
+
+mod accepting;
+mod answers;
+pub mod broker;
+mod buying;
+mod checkup;
+mod download;
+mod getting;
+mod granting;
+mod paying_out;
+mod redeeming;
+mod restoring;
+mod steward;
+pub mod trade;
