@@ -162,6 +162,8 @@ async fn an_index_that_hides_everything_or_answers_rubbish_is_done_without() {
     let by_name = ["--from", &from, "--max-price", "10", "--force"];
     let got = get(&buyer, stall, &by_name);
     assert_eq!((got.code, &got.json["file"]), (0, &json!(stall.content.to_string())), "{got:?}");
+    let saved = buyer.town.world.path(&stall.content.to_string());
+    std::fs::remove_file(&saved).expect("just saved");
     drop(rubbish);
     buyer.is_told(&get(&buyer, stall, &[]), 6, "the index (CIS): nobody answers there now");
     let _index = index(&buyer, stall, vec![]).await;

@@ -40,7 +40,8 @@ impl Shop {
         let id = town.join(&name).parse().expect("an id");
         let config = town.world.path(&name).join("peer.toml");
         let text = std::fs::read_to_string(&config).expect("just made");
-        std::fs::write(&config, format!("{text}{policy}\n")).expect("our own file");
+        let text = text.replace("[policy]\n", &format!("[policy]\n{policy}\n"));
+        std::fs::write(&config, text).expect("our own file");
         let bytes = usize::try_from(CHUNKS * 131_072 - 100).expect("small");
         let (content, _) = town.share(&name, &format!("{name}.bin"), bytes, PRICE);
         let serving = Some(town.serve(&name));
