@@ -94,7 +94,7 @@ class Trade(unittest.TestCase):
             print(f"\n  trade: own e-coins are not told: {problem}", end=" ", flush=True)
 
     async def downloads(self):
-        """Two files from a real supplier: as chunks come under a grant that reaches ahead, and at once with md5 words."""
+        """Two files from a real supplier: as chunks come under a grant that reaches ahead; at once with md5 words."""
         world, peer, bob = self.world, self.peer, bytes.fromhex(self.bob)
         contents = []
         for name, data, price in (("big", BIG, BIG_PRICE), ("small", SMALL, SMALL_PRICE)):

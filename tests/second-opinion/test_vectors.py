@@ -14,6 +14,7 @@ import blake3_slices
 import chains
 import ed25519_zip215 as zip215
 import layouts
+import malformed_edits
 import messages
 import rules
 import sealing
@@ -31,6 +32,15 @@ def fields_of(what, told):
 def loose(data):
     """What another CBOR library makes of bytes."""
     return cbor2.loads(data)
+
+
+MASTER, ECOIN = b"\x42" * 32, b"\xe1" * 16
+STRETCHES = {  # first chunk, count, price: of a file of three chunks at 25, at 2, at nothing, at the most
+    "whole": (0, 3, 25), "whole cheap": (0, 3, 2), "part": (1, 2, 17), "one chunk": (2, 1, 9), "free": (0, 3, 0),
+    "dearest": (0, 3, rules.U64),
+}
+PARTS = {(25, 2, 3), (25, 1, 3), (25, 3, 3), (0, 1, 3), (10, 0, 0), (1, 1, 1_000)}
+EVERYBODY = [vectors.signer(byte) for byte in vectors.BROKER_KEYS + (11, 12, 13)]
 
 
 class Vectors(unittest.TestCase):
@@ -92,7 +102,15 @@ class Vectors(unittest.TestCase):
         for v in self.each("steps"):
             with self.at(v):
                 suite, ecoin, index, upper, lower = exactly(v, "suite", "ecoin", "i", "word_i", "word_i_minus_1")
+                self.assertEqual((ecoin, index, upper), self.step_told(v["name"]))
                 self.assertEqual(chains.step(chains.SUITES[suite], unhex(ecoin), index, unhex(upper)), unhex(lower))
+
+    def step_told(self, name):
+        """The inputs that a step's name and reason tell."""
+        suite, case = name.split()
+        ecoin, byte = ("00", "00") if case == "zeros" else ("e1", "a5")
+        index = {"zeros": 1, "first": 1, "other": 50, "fiftieth": 50, "farthest": chains.MOST_WORDS + 1}[case]
+        return ecoin * 16, index, chains.pad(unhex(byte) * chains.WORD_BYTES[chains.SUITES[suite]]).hex()
 
     def test_chains(self):
         for v in self.each("chains"):
@@ -114,8 +132,20 @@ class Vectors(unittest.TestCase):
         for v in self.each("reaches"):
             with self.at(v):
                 suite, ecoin, root, i, word, reaches = exactly(v, "suite", "ecoin", "root", "i", "word", "reaches")
+                self.assertEqual((ecoin, root, i, word), self.reach_told(v["name"], chains.SUITES[suite]))
                 own = chains.leads(chains.SUITES[suite], unhex(ecoin), i, unhex(word), 0, unhex(root))
                 self.assertIs(own, reaches)
+
+    def reach_told(self, name, suite):
+        """The inputs that a name tells: words of the broker's chain of 50, at a position, for an e-coin."""
+        _, words = chains.chain_from_master(MASTER, suite, 50, ECOIN)
+        position, true_position = {
+            "root itself": (0, 0), "first word": (1, 1), "last word": (50, 50), "a position too high": (51, 50),
+            "a position too low": (48, 49), "another e-coin's id": (7, 7), "md5 padding": (7, 7),
+        }[name]
+        ecoin = b"\xe2" * 16 if name == "another e-coin's id" else ECOIN
+        word = words[true_position][:-1] + b"\1" if name == "md5 padding" else words[true_position]
+        return ecoin.hex(), words[0].hex(), position, word.hex()
 
     def test_layouts(self):
         seen = set()
@@ -210,15 +240,66 @@ class Vectors(unittest.TestCase):
         self.assertEqual(sealing.open_sealed(private, fields, unhex(aad)), pairs)
 
     def test_zip215(self):
+        small = self.small_order_points()
         for v in self.each("zip215"):
             with self.at(v):
                 if v["check"] == "verify":
                     _, key, message, signature, good = exactly(v, "check", "key", "message", "signature", "good")
+                    last = b"6" if v["name"] == "other message" else b"5"
+                    self.assertEqual(unhex(message), b"p2p-netpay zip21" + last)
+                    self.forged_as_told(v["name"], unhex(key), unhex(signature), small)
                     self.assertIs(zip215.verify(unhex(key), unhex(message), unhex(signature)), good)
                 else:
                     check, key, good = exactly(v, "check", "key", "good")
                     self.assertEqual(check, "registrable")
+                    self.assertEqual(unhex(key), self.key_told(v["name"], small))
                     self.assertIs(zip215.registrable(unhex(key)), good)
+
+    def small_order_points(self):
+        """The 14 encodings of points of small order: multiples of one of order 8, then those that are not canonical."""
+        told = {v["name"]: v for v in vectors.load("zip215")}
+        generator = zip215.decode_point(unhex(told["small order 1"]["key"]))
+        point, found = zip215.IDENTITY, []
+        for _ in range(8):
+            found.append(zip215.encode_point(point))
+            point = zip215.add(point, generator)
+        self.assertTrue(zip215.is_identity(point))
+        self.assertEqual(len(set(found)), 8)
+        sign = 1 << 255
+        others = (zip215.P, zip215.P | sign, zip215.P + 1, (zip215.P + 1) | sign, 1 | sign, (zip215.P - 1) | sign)
+        return found + [number.to_bytes(32, "little") for number in others]
+
+    def forged_as_told(self, name, key, signature, small):
+        """That a signature to be refused, or of small order, is what its name tells; others verify only as they are."""
+        alice, bob = vectors.signer(vectors.ALICE_SEED), vectors.signer(vectors.BOB_SEED)
+        plain = alice.sign(b"p2p-netpay zip215")
+        s = int.from_bytes(plain[32:], "little")
+        off_curve, words = b"\2" + bytes(31), name.split()
+        if name.startswith("small order"):
+            self.assertEqual((key, signature), (small[int(words[3])], small[int(words[5])] + bytes(32)))
+            return
+        told = {
+            "plain": (alice.key, plain), "other message": (alice.key, plain), "other key": (bob.key, plain),
+            "s + order": (alice.key, plain[:32] + (s + zip215.ORDER).to_bytes(32, "little")),
+            "high bits of s": (alice.key, plain[:63] + bytes([plain[63] | 0xE0])),
+            "changed R": (alice.key, bytes([plain[0] ^ 1]) + plain[1:]),
+            "R off the curve": (alice.key, off_curve + plain[32:]), "A off the curve": (off_curve, plain),
+        }
+        self.assertEqual((key, signature), told.get(name, (key, signature)))
+        self.assertTrue(name in told or name == "by the equation" or words[:3] == [words[0], "with", "torsion"])
+
+    def key_told(self, name, small):
+        """The key that its name tells."""
+        alice = vectors.signer(vectors.ALICE_SEED).key
+        words = name.split()
+        if words[0] in ("small", "with"):
+            torsion = small[int(words[2])]
+            mixed = zip215.add(zip215.decode_point(alice), zip215.decode_point(torsion))
+            return torsion if words[0] == "small" else zip215.encode_point(mixed)
+        return {
+            "sound": alice, "bob": vectors.signer(vectors.BOB_SEED).key, "root": vectors.signer(vectors.ROOT_SEED).key,
+            "off the curve": b"\2" + bytes(31), "not canonical": (zip215.P + 3).to_bytes(32, "little"),
+        }[name]
 
     def test_quotes(self):
         for v in self.each("quotes"):
@@ -226,15 +307,18 @@ class Vectors(unittest.TestCase):
                 if v["check"] == "due":
                     _, first, count, price, due = exactly(
                         v, "check", "first_chunk", "chunk_count", "price_units", "due_units")
+                    self.assertEqual((first, count, price), STRETCHES[v["name"]])
                     chunks = range(first, first + count)
                     self.assertEqual([rules.due_units(first, count, price, chunk) for chunk in chunks], due)
                 elif v["check"] == "part":
                     _, price, count, chunks, part = exactly(
                         v, "check", "price_units", "chunk_count", "chunks", "part_units")
+                    self.assertEqual(v["name"], f"{count} of {chunks}")
+                    self.assertIn((price, count, chunks), PARTS)
                     self.assertEqual(rules.part_units(price, count, chunks), part)
                 else:
                     check, price, unit, words = exactly(v, "check", "price_units", "unit_value", "words")
-                    self.assertEqual(check, "words")
+                    self.assertEqual((check, v["name"]), ("words", f"{price} in words of {unit}"))
                     self.assertEqual(rules.words_for(price, unit), words)
 
     def test_content(self):
@@ -265,6 +349,8 @@ class Vectors(unittest.TestCase):
         for v in self.each("lists"):
             with self.at(v):
                 pinned = unhex(v["pinned"])
+                self.assertEqual(pinned, vectors_broker())
+                self.somebody_signed(v["cbor"], "signed revoked" if v["check"] == "revoked" else "SignedKeyList")
                 if v["check"] == "key_list":
                     _, _, cbor, good = exactly(v, "check", "pinned", "cbor", "good")
                     value = messages.decode("SignedKeyList", unhex(cbor))
@@ -273,6 +359,7 @@ class Vectors(unittest.TestCase):
                     _, _, cbor, kid, purpose, at, good = exactly(
                         v, "check", "pinned", "cbor", "kid", "purpose", "at_ms", "good")
                     keys = rules.believed_keys(pinned, messages.decode("SignedKeyList", unhex(cbor)))
+                    self.assertEqual((purpose, at), self.sought(v["name"], keys))
                     found = rules.find_key(keys, unhex(kid), purpose, at)
                     self.assertEqual(found is not None, good)
                     self.assertIn(found, (None, vectors.KIDS[unhex(kid)].key))
@@ -283,10 +370,27 @@ class Vectors(unittest.TestCase):
                     believed = rules.believed_revoked(keys, messages.decode("signed revoked", unhex(cbor)))
                     self.assertIs(believed is not None, good)
 
+    def somebody_signed(self, cbor, name):
+        """That one of the vectors' keys signed these very bytes, also where it is the wrong one."""
+        value = messages.decode(name, unhex(cbor))
+        self.assertEqual(messages.encode(name, value), unhex(cbor))
+        roots = [signer.key for signer in EVERYBODY]
+        thing = value if isinstance(value, messages.Signed) else value["list"]
+        self.assertIn(thing.signature, [signer.sign(thing.layout) for signer in EVERYBODY])
+        self.assertTrue(isinstance(value, messages.Signed) or value["root"] in roots)
+
+    def sought(self, name, keys):
+        """The purpose and the time that a search's name tells."""
+        entry = keys["keys"][0]
+        first, last = entry["not_before_ms"], entry["not_after_ms"]
+        times = {"on its first ms": first, "a ms before": first - 1, "on its last ms": last, "a ms after": last + 1}
+        return 2 if name == "other purpose" else 1, times.get(name, keys["issued_at_ms"])
+
     def test_grants(self):
         for v in self.each("grants"):
             with self.at(v):
                 start, to, through, n, covered = exactly(v, "from", "to", "through", "n", "covered")
+                self.assertEqual(v["name"], f"{start}..{to} through {through} of {n}")
                 self.assertIs(rules.covers(start, to, through, n), covered)
 
     def test_registrations(self):
@@ -295,6 +399,9 @@ class Vectors(unittest.TestCase):
                 broker, cbor, peer, error = exactly(v, "broker", "cbor", "peer", "error")
                 signed = messages.decode("signed register", unhex(cbor))
                 self.assertEqual(messages.encode("signed register", signed), unhex(cbor))
+                self.assertEqual(unhex(broker), vectors_broker())
+                if error != "key":
+                    self.somebody_signed(cbor, "signed register")
                 self.assertEqual(rules.registration_error(unhex(broker), signed) or "none", error)
                 key = layouts.decode("register", signed.layout)["signing_key"]
                 self.assertEqual(chains.peer_id(key).hex() if error == "none" else None, peer)
@@ -354,7 +461,7 @@ class Vectors(unittest.TestCase):
         self.assertEqual(seen, listed | set(own))
 
     def test_malformed(self):
-        by_name, errors = {}, set()
+        told, errors = {}, set()
         for v in self.each("malformed"):
             with self.at(v):
                 names = ("form", "what", "bytes", "error") + (("zero_bytes",) if "zero_bytes" in v else ())
@@ -367,22 +474,27 @@ class Vectors(unittest.TestCase):
                 with self.assertRaises(kind) as caught:
                     decode(what, data)
                 self.assertEqual(caught.exception.kind, error)
-                by_name.setdefault(v["name"], data)
+                told.setdefault((form, what), []).append((v["name"].partition(": ")[2], data))
                 errors.add(error)
         self.assertEqual(errors, {"tag", "truncated", "too_long", "value", "trailing", "too_large", "shape",
                                   "not_canonical"})
         for what in layouts.LAYOUTS:
-            self.derived_from_a_good_one(what, by_name)
+            self.made_from_good_ones(what, told["layout", what])
 
-    def derived_from_a_good_one(self, what, by_name):
-        """The malformed ones that every layout has are a good one, cut, lengthened or under another tag."""
-        good = by_name[f"{what}: trailing"][:-1]
-        self.assertEqual(layouts.encode(what, layouts.decode(what, good)), good)
-        tag = layouts.tag(what)
-        self.assertEqual(by_name[f"{what}: nothing"], b"")
-        self.assertEqual(by_name[f"{what}: tag alone"], tag)
-        self.assertEqual(by_name[f"{what}: cut"], good[:-1])
-        self.assertEqual(by_name[f"{what}: version 2"], tag.replace(b"/v1/", b"/v2/") + good[len(tag):])
+    def made_from_good_ones(self, what, told):
+        """Every malformed layout is the good one with the edit that its name tells, and no edit is missing."""
+        good = dict(told)["trailing"][:-1]
+        fields, tag = layouts.decode(what, good), layouts.tag(what)
+        self.assertEqual(layouts.encode(what, fields), good)
+        self.assertEqual([data for _, data in told[:5]], [
+            b"", tag, good[:-1], good + b"\0", tag.replace(b"/v1/", b"/v2/") + good[len(tag):]])
+        if what == "touchstone":  # these are made from a sha256 one
+            good = unhex(next(v["layout"] for v in vectors.load("layouts") if v["name"] == "touchstone sha256"))
+        edits = malformed_edits.edits(what, fields)
+        self.assertCountEqual([name for name, _ in told[5:]], edits)
+        for name, data in told[5:]:
+            with self.subTest(vector=f"{what}: {name}"):
+                self.assertEqual(data, malformed_edits.edited(what, good, edits[name]))
 
     def test_paper(self):
         told = {}
