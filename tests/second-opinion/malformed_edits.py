@@ -1,4 +1,4 @@
-"""How each malformed layout is made from a good one: bytes that are replaced, by the offsets of the pages' tables.
+"""How the malformed inputs are made from good ones: layouts by the offsets of the pages' tables, messages byte by byte.
 
 So a malformed vector is not only refused, but is the one that its name tells. An edit is the offset after the tag, how
 many bytes are taken out, and what is put in.
@@ -88,3 +88,43 @@ def edited(what, good, edit):
     offset, out, put_in = edit
     at = len(layouts.tag(what)) + offset
     return good[:at] + put_in + good[at + out:]
+
+
+def broken_messages(content, buy, sign):
+    """Every malformed message, by name; from a content id, a good signed `buy` and the payer's signing."""
+    layout, signature = buy
+    thing = b"\xa2\x00\x58" + bytes([len(layout)]) + layout + b"\x01\x58\x40" + signature
+    no_chains = edited("buy", layout, (56, 4, u32(0)))
+    order, ecoin = b"\xa2\x00\x58\x20" + bytes(32) + b"\x01", b"\x50" + b"\xe1" * 16
+    asked, revealed = b"\x00\x58\x20" + content, b"\xa2\x00\x01\x01\x80"
+    fields = b"\x83" + ecoin + b"\x01"
+    return {
+        "Paid: nothing": b"", "Paid: trailing": b"\xa1\x00\x05\x00", "Paid: cut": b"\xa1\x00",
+        "Paid: an array": b"\x81\x05", "Paid: long integer": b"\xa1\x00\x18\x05",
+        "Paid: longest integer": b"\xa1\x00\x1b" + u64(5), "Paid: long key": b"\xa1\x18\x00\x05",
+        "Paid: long length": b"\xb8\x01\x00\x05", "Paid: indefinite map": b"\xbf\x00\x05\xff",
+        "Paid: unknown key": b"\xa2\x00\x05\x01\x05", "Paid: key twice": b"\xa2\x00\x05\x00\x05",
+        "Paid: missing key": b"\xa0", "Paid: negative": b"\xa1\x00\x20", "Paid: float": b"\xa1\x00\xf9\x45\x00",
+        "Paid: text": b"\xa1\x00\x615", "Paid: tagged": b"\xa1\x00\xc1\x05", "Paid: text key": b"\xa1\x610\x05",
+        "Done: a key": b"\xa1\x00\x05",
+        "AskQuote: keys not in order": b"\xa2\x01\x00" + asked,
+        "AskQuote: 31 bytes of 32": b"\xa3\x00\x58\x1f" + content + b"\x01\x00\x02\x02",
+        "AskQuote: 33 bytes for 32": b"\xa3\x00\x58\x21" + content + b"\x01\x00\x02\x02",
+        "AskQuote: an id in pieces": b"\xa2\x00\x5f\x58\x20" + content + b"\xff\x01\x00",
+        "AskQuote: u64 and one": b"\xa2" + asked + b"\x01\xc2\x49\x01" + bytes(8),
+        "Buy: null for absent": b"\xa2\x00" + thing + b"\x01\xf6",
+        "Buy: a layout that is malformed": b"\xa1\x00" + thing.replace(layout, no_chains).replace(
+            signature, sign(no_chains)),
+        "Buy: other keys of a signed thing": b"\xa1\x00" + thing.replace(b"\xa2\x00", b"\xa2\x02", 1),
+        "Buy: a signature of 63 bytes": b"\xa1\x00" + thing.replace(
+            b"\x58\x40" + signature, b"\x58\x3f" + signature[:63]),
+        "Pay: payment form 0": order + b"\x82\x00" + fields + revealed,
+        "Pay: payment form 4": order + b"\x82\x04" + fields + revealed,
+        "Pay: payment of three items": order + b"\x83\x03" + fields + revealed + b"\x00",
+        "Pay: a word of 31 bytes": order + b"\x82\x03" + fields + b"\xa2\x00\x01\x01\x81\x58\x1f" + bytes(31),
+        "Pay: through above u32": order + b"\x82\x03" + fields + b"\xa2\x00\x1b" + u64(1 << 32) + b"\x01\x80",
+        "Problem: kind 0": b"\xa2\x00\x00\x01\x60", "Problem: kind 18": b"\xa2\x00\x12\x01\x60",
+        "Problem: text that is not UTF-8": b"\xa2\x00\x01\x01\x61\x80",
+        "Hits: indefinite list": b"\xa2\x00\x9f\xff\x01\xf4", "Hits: undefined for false": b"\xa2\x00\x80\x01\xf7",
+        "any: too large": bytes(1_000_001),
+    }

@@ -461,7 +461,7 @@ class Vectors(unittest.TestCase):
         self.assertEqual(seen, listed | set(own))
 
     def test_malformed(self):
-        told, errors = {}, set()
+        told, broken, errors = {}, {}, set()
         for v in self.each("malformed"):
             with self.at(v):
                 names = ("form", "what", "bytes", "error") + (("zero_bytes",) if "zero_bytes" in v else ())
@@ -475,11 +475,23 @@ class Vectors(unittest.TestCase):
                     decode(what, data)
                 self.assertEqual(caught.exception.kind, error)
                 told.setdefault((form, what), []).append((v["name"].partition(": ")[2], data))
+                if form == "message":
+                    broken[v["name"]] = data
+                    self.assertEqual(v["name"].partition(":")[0], "any" if zeros else what)
                 errors.add(error)
         self.assertEqual(errors, {"tag", "truncated", "too_long", "value", "trailing", "too_large", "shape",
                                   "not_canonical"})
         for what in layouts.LAYOUTS:
             self.made_from_good_ones(what, told["layout", what])
+
+        good = {v["name"]: unhex(v["cbor"]) for v in vectors.load("messages")}
+        content = messages.decode("AskQuote", good["ask for a quote of the whole"])["content"]
+        own = malformed_edits.broken_messages(
+            content, messages.decode("Buy", good["buy"])["buy"], vectors.signer(vectors.ALICE_SEED).sign)
+        self.assertEqual(set(broken), set(own))
+        for name, data in broken.items():
+            with self.subTest(vector=name):
+                self.assertEqual(data.hex(), own[name].hex())
 
     def made_from_good_ones(self, what, told):
         """Every malformed layout is the good one with the edit that its name tells, and no edit is missing."""
