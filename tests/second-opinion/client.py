@@ -65,23 +65,33 @@ class Coin:
 
 
 class Session:
-    """One grant of an e-coin: reaching ahead and bound to an order, or for a single payment and not bound."""
+    """A grant of an e-coin: reaching ahead and bound to an order, or for a single payment and not bound."""
 
     def __init__(self, peer, coin, payee, order, words, bound):
-        self.coin, self.start, self.through = coin, coin.next, coin.next - 1
-        coin.next += words
-        self.grant = peer.sign("index", {
-            "broker": peer.broker, "ecoin": coin.fields["ecoin"], "from": self.start, "to": coin.next, "payee": payee,
-            "order": order if bound else NO_ORDER,
+        self.peer, self.coin, self.payee, self.order = peer, coin, payee, order if bound else NO_ORDER
+        self.start, self.through, self.shown = coin.next, coin.next - 1, 0
+        self.grow(words)
+
+    def grow(self, words):
+        """Grants so many words more: the same first word, payee and order, a higher `to`."""
+        self.coin.next += words
+        self.to = self.coin.next
+        self.grant = self.peer.sign("index", {
+            "broker": self.peer.broker, "ecoin": self.coin.fields["ecoin"], "from": self.start, "to": self.to,
+            "payee": self.payee, "order": self.order,
         })
+
+    def form(self):
+        """Which form of payment is enough: 1 first, 2 for a grant that has grown, 3 for words alone."""
+        return 1 if self.shown == 0 else 2 if self.shown != self.to else 3
 
     def payment(self, form, through, listed=False):
         """The payment that reveals the words up to `through`; listed as in the paper, or the last one alone."""
         first = self.start if listed else through
-        revealed = {"through": through, "words": self.coin.words[first:through + 1]}
-        if form == 1:
-            return {"form": 1, "touchstone": self.coin.signed, "index": self.grant, "revealed": revealed}
-        return {"form": 3, "ecoin": self.coin.fields["ecoin"], "from": self.start, "revealed": revealed}
+        parts = {"form": form, "revealed": {"through": through, "words": self.coin.words[first:through + 1]}}
+        if form == 3:
+            return parts | {"ecoin": self.coin.fields["ecoin"], "from": self.start}
+        return parts | {"index": self.grant} | ({"touchstone": self.coin.signed} if form == 1 else {})
 
 
 class Peer:
@@ -234,6 +244,8 @@ class Peer:
         believe((quote["payee"], quote["broker"], quote["content"]) == (payee, self.broker, content), "another quote")
         believe(quote["size_bytes"] <= MOST_CONTENT_BYTES and quote["expires_ms"] > now_ms(), "size or time")
         believe(quote["chunk_bytes"] == blake3_slices.CHUNK_BYTES, "chunks of another size")
+        rest = blake3_slices.chunk_count(quote["size_bytes"]) - first if count is None else count
+        believe((quote["first_chunk"], quote["chunk_count"]) == (first, rest), "another stretch than asked for")
         return layouts.digest(quoted["quote"].layout), quote, quoted["key"], quoted["suites"]
 
     def choose_coin(self, suites, price, suite=None):
@@ -247,7 +259,7 @@ class Peer:
 
     async def pay(self, payee, order, session, through, listed=False):
         """Reveals words up to `through`; returns the units that the payee says were paid towards the order."""
-        form = 1 if session.through < session.start else 3
+        form = session.form()
         subject = rules.to_peer(payee, self.id, "pay")
         while True:
             payment = session.payment(form, through, listed)
@@ -262,7 +274,7 @@ class Peer:
                 form = 1
         unit = session.coin.fields["unit_value"]
         self.spent_units += (through - session.through) * unit
-        session.through = through
+        session.through, session.shown = through, session.to
         believe(paid >= (through - session.start + 1) * unit, "less was paid than was sent")
         return paid
 
@@ -321,7 +333,7 @@ class Peer:
             sender = bytes.fromhex(sender)
         except ValueError:
             return
-        if op not in handlers or len(sender) != 16:
+        if op not in handlers or len(sender) != 16 or not message.reply:
             return
         try:
             data, headers = handlers[op](sender, message.data), None

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -16,7 +17,7 @@ import time
 from vectors import ROOT
 
 READY_SECONDS = 20
-COMMAND_SECONDS = 40
+COMMAND_SECONDS = 20
 STOP_SECONDS = 5
 
 
@@ -40,6 +41,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def interrupted(*_):
+    """What SIGTERM does meanwhile: the same as Ctrl-C, so that nothing is left running."""
+    raise KeyboardInterrupt
+
+
 class World:
     """A NATS server, a broker and peers in a temporary directory."""
 
@@ -50,6 +56,14 @@ class World:
         self.url = f"nats://127.0.0.1:{self.port}"
         own = {name: value for name, value in os.environ.items() if not name.startswith(("NETPAY_", "NATS_"))}
         self.environment = own | {"NATS_URL": self.url}
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGTERM, interrupted)
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        signal.signal(signal.SIGTERM, self.before)
 
     def close(self):
         """Stops what runs, the last one first, and removes the directory."""

@@ -129,7 +129,7 @@ class AskerTest(unittest.TestCase):
         for change in (
                 {"signer": alice}, {"signer": alice, "key": alice.key}, {"payee": bytes(16)}, {"broker": bytes(16)},
                 {"content": bytes(32)}, {"size_bytes": (1 << 60) + 1}, {"expires_ms": client.now_ms()},
-                {"chunk_bytes": 65_536}):
+                {"chunk_bytes": 65_536}, {"size_bytes": 200_000}):
             with self.subTest(change=list(change)), self.assertRaises(client.NotBelieved):
                 self.quoted(**change)
 

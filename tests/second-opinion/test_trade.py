@@ -28,12 +28,9 @@ SOLD_PRICE, SOLD_AT_ONCE_PRICE = 25, 9
 class Trade(unittest.TestCase):
     """One story, told in order; its figures are printed at the end."""
 
-    def setUp(self):
-        self.world = World()
-        self.addCleanup(self.world.close)
-
     def test_trade(self):
-        asyncio.run(asyncio.wait_for(self.trade(), SECONDS))
+        with World() as self.world:
+            asyncio.run(asyncio.wait_for(self.trade(), SECONDS))
 
     async def run_program(self, *words, **options):
         """A program in a thread of its own, while this client goes on answering."""
@@ -66,6 +63,7 @@ class Trade(unittest.TestCase):
         await self.buys()
         content = await self.downloads()
         await self.asks_bob_for_what_it_gets_not(content)
+        await self.pays_with_a_grant_that_grows(content)
         await self.sells()
         await self.redeems()
         await self.compares()
@@ -134,6 +132,24 @@ class Trade(unittest.TestCase):
             self.assertEqual((await peer.ask(subject, data, "Paid"))["paid"], paid)
         self.assertEqual(await peer.chunk(bob, order, quote, 1), SMALL[131_072:])
         self.assertEqual((await peer.receipt(bob, order, key))["paid_units"], paid)
+
+    async def pays_with_a_grant_that_grows(self, content):
+        """The three forms of payment in turn: two words are granted, then two more."""
+        peer, bob = self.peer, bytes.fromhex(self.bob)
+        order, quote, key, suites = await peer.ask_quote(bob, content)
+        coin, words = peer.choose_coin(suites, quote["price_units"], chains.SHA256)
+        self.assertEqual((words, coin.fields["unit_value"]), (4, 2))
+        session, forms = Session(peer, coin, bob, order, 2, bound=True), []
+        for more, through in ((0, 1), (2, 3), (0, 4)):
+            session.grow(more)
+            forms.append(session.form())
+            paid = await peer.pay(bob, order, session, session.start + through - 1)
+            self.assertEqual(paid, 2 * through)
+            if through == 1:
+                await self.refused("payment_due", peer.chunk(bob, order, quote, 0))
+        self.assertEqual(forms, [1, 2, 3])
+        self.assertEqual(b"".join([await peer.chunk(bob, order, quote, i) for i in (0, 1)]), SMALL)
+        self.assertEqual((await peer.receipt(bob, order, key))["paid_units"], 8)
 
     async def sells(self):
         """A real peer buys from the broker, then two files from here, in a session and the paper's way."""

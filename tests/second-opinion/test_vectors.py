@@ -466,6 +466,7 @@ class Vectors(unittest.TestCase):
             with self.at(v):
                 names = ("form", "what", "bytes", "error") + (("zero_bytes",) if "zero_bytes" in v else ())
                 form, what, data, error, *zeros = exactly(v, *names)
+                self.assertTrue(not zeros or data == "")
                 data = bytes(*zeros) if zeros else unhex(data)
                 decode, kind = {
                     "layout": (layouts.decode, layouts.LayoutError),
