@@ -400,11 +400,25 @@ class Vectors(unittest.TestCase):
                 signed = messages.decode("signed register", unhex(cbor))
                 self.assertEqual(messages.encode("signed register", signed), unhex(cbor))
                 self.assertEqual(unhex(broker), vectors_broker())
-                if error != "key":
-                    self.somebody_signed(cbor, "signed register")
+                self.assertEqual(signed, self.registration_told(v["name"]))
                 self.assertEqual(rules.registration_error(unhex(broker), signed) or "none", error)
                 key = layouts.decode("register", signed.layout)["signing_key"]
                 self.assertEqual(chains.peer_id(key).hex() if error == "none" else None, peer)
+
+    def registration_told(self, name):
+        """The registration that a name tells: the good one with a change, signed by alice or by another."""
+        layout = unhex(next(v["layout"] for v in vectors.load("layouts") if v["name"] == "register"))
+        good = layouts.decode("register", layout)
+        der, alice = good["sealing_key"], vectors.signer(vectors.ALICE_SEED)
+        change = {
+            "good": {}, "another broker": {"broker": b"\x09" * 16}, "another signer": {},
+            "identity as key": {"signing_key": b"\1" + bytes(31)}, "shared key": {"nkey": good["signing_key"]},
+            "no RSA key": {"sealing_key": bytes(10)}, "RSA key cut": {"sealing_key": der[:-1]},
+            "RSA key with more": {"sealing_key": der + b"\0"}, "another exponent": {"sealing_key": der[:-1] + b"\3"},
+        }[name]
+        layout = layouts.encode("register", good | change)
+        signer = vectors.signer(vectors.BOB_SEED) if name == "another signer" else alice
+        return messages.Signed(layout, signer.sign(layout))
 
     def test_verdicts(self):
         seen = set()
