@@ -5,6 +5,7 @@ disk.
 """
 
 import asyncio
+import collections
 import json
 import os
 import secrets
@@ -104,6 +105,7 @@ class Peer:
         self.id = chains.peer_id(self.signer.key)
         self.till = Till(broker, self.id)
         self.wallet, self.known_ecoins, self.shelf = [], set(), {}
+        self.forms = collections.Counter()
         self.seen, self.opened, self.redeemed = NO_HEAD, False, set()
         self.bought_units = self.spent_units = self.redeemed_units = 0
         public = self.sealing_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -366,7 +368,9 @@ class Peer:
 
     def on_pay(self, asker, data):
         """Takes a payment."""
-        paid = self.till.accept(asker, messages.decode("Pay", data), now_ms())
+        pay = messages.decode("Pay", data)
+        paid = self.till.accept(asker, pay, now_ms())
+        self.forms[pay["payment"]["form"]] += 1
         self.store("accepted", data)
         return messages.encode("Paid", {"paid": paid})
 

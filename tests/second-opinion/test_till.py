@@ -4,7 +4,6 @@ The client's till stands in for a payee in the trade; there only good payments r
 """
 
 import copy
-import itertools
 import unittest
 
 import chains

@@ -18,7 +18,7 @@ from client import NO_ORDER, Peer, Session
 from programs import World, folder
 from till import Problem
 
-SECONDS = 80
+SECONDS = 70
 DEPOSIT_UNITS = 1_000
 BIG, SMALL = random.Random(1).randbytes(700_000), random.Random(2).randbytes(140_000)
 BIG_PRICE, SMALL_PRICE = 40, 7
@@ -165,6 +165,8 @@ class Trade(unittest.TestCase):
             self.assertEqual((self.world.dir / name).read_bytes(), data)
         self.earned = SOLD_PRICE + SOLD_AT_ONCE_PRICE
         self.assertEqual(peer.till.exposure(), self.earned)
+        self.assertGreater(peer.forms[1], 0, "a first payment")
+        self.assertGreater(peer.forms[3], 0, "words alone, as chunks come")
         paid = sorted(order.paid_units for order in peer.till.orders.values() if order.paid_units)
         self.assertEqual(paid, sorted((SOLD_PRICE, SOLD_AT_ONCE_PRICE)))
 
@@ -207,8 +209,8 @@ class Trade(unittest.TestCase):
         outside = peer.bought_units + alice_bought - peer.spent_units - peer.redeemed_units
         self.assertEqual(audit["escrow_units"], outside)
         self.assertEqual(audit["balances_units"] + audit["escrow_units"], 2 * DEPOSIT_UNITS)
-        print(f"\n  trade: Python bought {peer.bought_units}, spent {peer.spent_units}, earned and redeemed "
-              f"{peer.redeemed_units}, holds {own}; {accounts}; escrow {outside}", end=" ", flush=True)
+        print(f"\n  trade: paid here by form {dict(peer.forms)}; Python bought {peer.bought_units}, spent "
+              f"{peer.spent_units}, redeemed {peer.redeemed_units}; {accounts}; escrow {outside}", end=" ", flush=True)
 
 
 if __name__ == "__main__":
