@@ -429,6 +429,9 @@ class Vectors(unittest.TestCase):
                 self.assertEqual(set(claim), {"index", "through", "word"})
                 stone = None if touchstone is None else self.signed(touchstone)[1]
                 grant, index = self.signed(claim["index"], genuine=False)
+                self.assertEqual(grant.signature, self.grant_told(v["name"], index))
+                suite = stone["suite"] if stone else chains.SHA256
+                self.assertEqual(unhex(claim["word"]), self.word_told(v["name"], suite, claim["through"]))
                 own = index | {"signature": grant.signature, "through": claim["through"], "word": unhex(claim["word"])}
                 before = {}
                 for run in paid:
@@ -438,6 +441,26 @@ class Vectors(unittest.TestCase):
                 self.assertEqual(result | {"name": rules.VERDICTS[result["verdict"]]}, line)
                 seen.add(result["verdict"])
         self.assertEqual(seen, set(rules.VERDICTS))
+
+    def grant_told(self, name, index):
+        """The signature that a claim's name tells: the payer's over its grant, or the wrong one."""
+        bob = vectors.signer(vectors.BOB_SEED)
+        change = {
+            "altered grant": {"to": 6}, "grant for another broker": {"broker": b"\x09" * 16},
+            "not authorised, wrong word": {"payee": chains.peer_id(bob.key)},
+        }.get(name, {})
+        signer = bob if name in ("not the payer's signature", "bad range and bad signature") else vectors.signer(
+            vectors.ALICE_SEED)
+        return signer.sign(layouts.encode("index", index | change))
+
+    def word_told(self, name, suite, through):
+        """The word that a claim's name tells: that of the broker's chain of 50, or a wrong one."""
+        _, words = chains.chain_from_master(MASTER, suite, 50, ECOIN)
+        if name == "md5 padding":
+            return words[through][:16] + b"\1" + bytes(15)
+        if "wrong word" in name:
+            return bytes(32)
+        return words[through - 1 if name == "a lower word" else through]
 
     def test_statements(self):
         for v in self.each("statements"):
