@@ -3,7 +3,7 @@
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::BrokerId;
 use netpay_protocol::layout::Signed;
-use netpay_protocol::messages::Sold;
+use netpay_protocol::messages::{Buy, Sold};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::redemption::{Statement, Verdict};
 use netpay_protocol::subjects::{self, BrokerOp};
@@ -181,6 +181,9 @@ async fn damaged_oversized_and_misdirected_messages_are_refused_in_words_and_cha
     let stranger = RawPeer::connect(&given.world.nats_url(), BrokerId([9; 16])).await.expect("NATS is there");
     let elsewhere = wire::encode(&stranger.order(10, 1, Suite::Sha256));
     assert_eq!(problem(stranger.ask(BrokerOp::Buy, elsewhere).await), Kind::NotForMe, "for another broker");
+    assert_eq!(problem(stranger.join().await), Kind::NotForMe, "a registration for another broker");
+    let beside = Buy { register: Some(stranger.register()), ..bob.order(10, 1, Suite::Sha256) };
+    assert_eq!(problem(bob.ask(BrokerOp::Buy, wire::encode(&beside)).await), Kind::NotForMe, "and beside an order");
     assert_eq!(given.balance(&alice), 100);
     alice.ask(BrokerOp::Buy, order).await.expect("the undamaged one is still good");
 }

@@ -4,6 +4,7 @@ use netpay_ledger::rejection::Rejection;
 use netpay_protocol::ids::BrokerId;
 use netpay_protocol::layout::Layout;
 use netpay_protocol::problem::{Kind, Problem};
+use netpay_protocol::register;
 
 /// What a full queue answers.
 pub fn busy() -> Problem {
@@ -17,6 +18,15 @@ pub fn check_broker<L: Layout>(named: BrokerId, ours: BrokerId) -> Result<(), Pr
     } else {
         Err(Problem::new(Kind::NotForMe, format!("the {} is for broker {named}, this is {ours}", L::WHAT)))
     }
+}
+
+/// A registration that is refused. Another broker's is misdirected like any other message.
+pub fn not_registered(why: &register::Refused) -> Problem {
+    let kind = match why {
+        register::Refused::Broker => Kind::NotForMe,
+        _ => Kind::BadSignature,
+    };
+    Problem::new(kind, why.to_string())
 }
 
 /// A rejection as it travels.
@@ -49,4 +59,17 @@ pub fn rejected(rejection: &Rejection) -> Problem {
 /// What is answered when a command turned out to have been recorded before: its outcome is read when it comes again.
 pub fn again() -> Problem {
     Problem::new(Kind::Unavailable, "recorded before; send the same request again to read its outcome")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_for_another_broker_is_misdirected_and_any_other_is_badly_signed() {
+        let kind = |why| not_registered(&why).kind;
+        assert_eq!(kind(register::Refused::Broker), Kind::NotForMe);
+        assert_eq!(kind(register::Refused::Signature), Kind::BadSignature);
+        assert_eq!(kind(register::Refused::SharedKey), Kind::BadSignature);
+    }
 }

@@ -27,7 +27,7 @@ use netpay_protocol::register::Register;
 use netpay_protocol::revocation::RevocationList;
 
 use super::ledger::{self, Order};
-use super::refusals::rejected;
+use super::refusals::{not_registered, rejected};
 use super::runtime::{Address, Handler};
 use super::views::account_view;
 use crate::config::Policy;
@@ -144,7 +144,7 @@ impl Desk {
 
     /// Nothing about it goes into the ledger: the peer sends it again with its first money command.
     fn register(&self, register: &Signed<Register>) -> Result<messages::Account, Problem> {
-        let peer = register.check(self.broker()).map_err(|why| Problem::new(Kind::BadSignature, why.to_string()))?;
+        let peer = register.check(self.broker()).map_err(|why| not_registered(&why))?;
         Ok(messages::Account { peer, keys: self.keys.list.clone() })
     }
 
@@ -158,8 +158,8 @@ impl Desk {
         let account = self.row::<AccountRow>(&peer).unwrap_or_default();
         let opening = match (&account.opened, register) {
             (None, Some(register)) => {
-                let opening = OpenAccount::check(register, self.broker(), now_ms())
-                    .map_err(|why| Problem::new(Kind::BadSignature, why.to_string()))?;
+                let opening =
+                    OpenAccount::check(register, self.broker(), now_ms()).map_err(|why| not_registered(&why))?;
                 Some(opening).filter(|opening| opening.peer() == peer)
             }
             _ => None,
