@@ -15,3 +15,4 @@ mod redeeming;
 mod restoring;
 mod steward;
 pub mod trade;
+mod vectors;

@@ -92,5 +92,11 @@ pub fn vectors() -> Vec<Json> {
             &Touchstone { n: PaywordIndex(4_096), unit_value: UnitValue(u32::MAX), ..signed_touchstone().content },
             TOUCHSTONE_KEY,
         ),
+        vector(
+            "listing odd name",
+            "a line separator (U+2028) and a mark of direction (U+200E) are no control characters",
+            &netpay_protocol::listing::Listing { name: "a\u{2028}b\u{200e}.txt".into(), ..listing() },
+            BOB,
+        ),
     ]
 }

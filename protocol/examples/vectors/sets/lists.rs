@@ -14,6 +14,9 @@ use super::json::{Json, hex, object};
 use super::values::*;
 use super::world::*;
 
+/// How far the clock of whoever signed a revocation list may be ahead.
+const CLOCKS_APART_MS: u64 = 5 * 60 * 1_000;
+
 fn key_lists() -> Vec<Json> {
     let told = |name: &str, why: &str, list: &SignedKeyList, good: bool| {
         object! {
@@ -64,7 +67,7 @@ fn finds() -> Vec<Json> {
 fn revocations() -> Vec<Json> {
     let told = |name: &str, why: &str, list: RevocationList, who: u8, good: bool| {
         object! {
-            "name" => name, "why" => why, "check" => "revoked", "pinned" => broker(),
+            "name" => name, "why" => why, "check" => "revoked", "pinned" => broker(), "now_ms" => NOW,
             "keys" => hex(&wire::encode(&signed_key_list())),
             "cbor" => hex(&wire::encode(&Signed::new(list, &key(who)))), "good" => good,
         }
@@ -91,6 +94,20 @@ fn revocations() -> Vec<Json> {
             "before its key",
             "issued before not_before",
             RevocationList { issued_at_ms: NOW - 2 * DAY_MS, ..revoked() },
+            NOTICE_KEY,
+            false,
+        ),
+        told(
+            "5 minutes ahead",
+            "clocks may be so far apart",
+            RevocationList { issued_at_ms: NOW + CLOCKS_APART_MS, ..revoked() },
+            NOTICE_KEY,
+            true,
+        ),
+        told(
+            "5 minutes and a ms ahead",
+            "it would stay young for too long",
+            RevocationList { issued_at_ms: NOW + CLOCKS_APART_MS + 1, ..revoked() },
             NOTICE_KEY,
             false,
         ),

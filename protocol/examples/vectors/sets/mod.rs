@@ -17,6 +17,7 @@ mod offers;
 mod operators;
 mod paper;
 mod sealing;
+mod tickets;
 mod values;
 mod world;
 mod zip215;
@@ -37,6 +38,11 @@ const SETS: &[Set] = &[
     ),
     ("lists", "Key lists and revocation lists: believed or not, keys found or not.", lists::lists),
     ("registrations", "Registrations: none, or why they are refused.", lists::registrations),
+    (
+        "tickets",
+        "Tickets as text: what they say, and texts that are none (prefix, damaged, version).",
+        tickets::vectors,
+    ),
     ("subjects", "Every subject: Alice asks, Bob supplies.", lists::subjects),
     ("zip215", "Signatures and keys at the edges: verify by ZIP-215, and may it be registered.", zip215::vectors),
     ("quotes", "What is due for which chunk, what a part costs, how many words a price is.", offers::quotes),

@@ -67,8 +67,12 @@ pub fn vectors() -> Vec<Json> {
             &[ECOIN, EcoinId([2; 16]), EcoinId([3; 16])],
             100,
         ),
-        fails("another request", "the request is additional data", |_, purchase| purchase.request = RequestId([9; 16])),
-        fails("another payer", "the payer is additional data", |_, purchase| purchase.payer = peer(BOB)),
+        fails("another request", "opened for a purchase that is not the one it was sealed for", |_, purchase| {
+            purchase.request = RequestId([9; 16])
+        }),
+        fails("another payer", "opened by a payer whom it was not sealed for", |_, purchase| {
+            purchase.payer = peer(BOB)
+        }),
         fails("a changed wrapped key", "OAEP does not open", |sealed, _| sealed.wrapped_key[9] ^= 1),
         fails("a changed tag", "ChaCha20-Poly1305 does not open", |sealed, _| {
             let last = sealed.ciphertext.len() - 1;
