@@ -3,6 +3,7 @@
 //! Apart from what they test because each of them crosses several modules.
 
 mod accepting;
+mod accepting_vectors;
 mod answers;
 pub mod broker;
 mod buying;

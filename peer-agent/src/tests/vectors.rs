@@ -1,7 +1,7 @@
 //! What the protocol's vectors promise strangers of a peer is what this peer does. Reads the files alone.
 
 #[path = "../../protocol/tests/vector_files/mod.rs"]
-mod vector_files;
+pub(crate) mod vector_files;
 
 use netpay_protocol::ids::{BrokerId, ContentId, PeerId};
 use netpay_protocol::wire;

@@ -77,6 +77,11 @@ impl Vector {
         items.iter().cloned().map(Self).collect()
     }
 
+    pub fn numbers(&self, field: &str) -> Vec<u64> {
+        let items = self.0[field].as_array().unwrap_or_else(|| panic!("no list {field} in {}", self.0));
+        items.iter().map(|item| item.as_u64().expect("a number")).collect()
+    }
+
     pub fn suite(&self) -> Suite {
         self.text("suite").parse().expect("a suite")
     }

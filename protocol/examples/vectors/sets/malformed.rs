@@ -169,9 +169,9 @@ fn messages() -> Vec<Json> {
     };
     let pay = wire::encode(&pay);
     let null = [&[0xa2], &buy[1..], &[1, 0xf6]].concat();
-    let (mut id_short, mut id_long) = (ask.clone(), ask.clone());
-    id_short[2..4].copy_from_slice(&[0x58, 31]);
-    id_long[2..4].copy_from_slice(&[0x58, 33]);
+    // The id alone is wrong: what follows it stands where it should.
+    let id_short = [&[0xa3, 0, 0x58, 31], &ask[4..35], &ask[36..]].concat();
+    let id_long = [&[0xa3, 0, 0x58, 33], &ask[4..36], &[7], &ask[36..]].concat();
     let bad_layout =
         Buy { buy: Signed::new(BuyEcoins { count: 0, ..plain.buy.content.clone() }, &key(ALICE)), register: None };
     let unsigned_pair = replaced(&buy, &[0xa1, 0, 0xa2, 0], &[0xa1, 0, 0xa2, 2]);

@@ -3,6 +3,7 @@
 //! Shared by the program that writes them and the test that compares them. Inputs are fixed here; what is expected of a
 //! check is written down by hand, so that a wrong check cannot make a right vector.
 
+mod accepting;
 mod chains;
 mod claims;
 mod content;
@@ -35,6 +36,11 @@ const SETS: &[Set] = &[
         "statements",
         "Statements (layouts) held against a batch (layout): none, another, lines, counts.",
         claims::statements,
+    ),
+    (
+        "accepting",
+        "What a payee (Bob) holds, a payment, and the answer: paid_units or the problem. `check` is the row of page 12.",
+        accepting::vectors,
     ),
     ("lists", "Key lists and revocation lists: believed or not, keys found or not.", lists::lists),
     ("registrations", "Registrations: none, or why they are refused.", lists::registrations),
