@@ -1,16 +1,16 @@
 //! One day of three peers, at which any process may be killed once: Alice opens an account, buys two e-coins, pays Bob
-//! for a file by the word and Carol for another at once; both redeem. Whoever dies is started again, and the person goes
-//! on as a person would. However it went, it must end with the same cents in the same places.
+//! for a file by the word and Carol for another at once; both redeem, and Bob has some paid out. Whoever dies is started
+//! again, and the person goes on as a person would. However it went, it must end with the same cents in the same places.
+//! What happens to keys and to a lost home are two more plays, in [`crate::homes`], with the same people.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use netpay_tests::processes::{PATIENCE, Process, until, within};
-use netpay_tests::town::Town;
 use serde_json::{Value, json};
 
-/// What the operator credits Alice with.
-pub const CREDITED: u64 = 200;
+use crate::stage::{CREDITED, CREDITED_TO_BOB, Stage};
+
 /// What her e-coins cost: two of 40 words.
 const BOUGHT: u64 = 80;
 /// Bob's price: six chunks of four words, so that a grant of sixteen has to grow.
@@ -18,12 +18,27 @@ const BOBS: u64 = 24;
 /// Carol's price.
 const CAROLS: u64 = 5;
 /// What stays in Alice's wallet.
-pub const LEFT: u64 = BOUGHT - BOBS - CAROLS;
+const LEFT: u64 = BOUGHT - BOBS - CAROLS;
+/// What Bob has paid out.
+const PAID_OUT: u64 = 10;
+
+/// What is played.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Play {
+    /// A day of trade.
+    Trade,
+    /// A passphrase is set, changed and removed, and a backup made.
+    Keys,
+    /// A home is lost, and made again from a backup.
+    Loss,
+}
 
 /// Where a process is to die: in which step, at which point, when it gets there for which time. A step without a name is
 /// nobody's to die in.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Case {
+    /// In which play.
+    pub play: Play,
     /// `broker`, `serve`, or a command of the scene.
     pub step: String,
     /// The point's name.
@@ -34,7 +49,7 @@ pub struct Case {
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}#{}", self.step, self.point, self.time)
+        write!(f, "{:?} {}: {}#{}", self.play, self.step, self.point, self.time)
     }
 }
 
@@ -53,87 +68,86 @@ struct Server {
 }
 
 /// How a command ended.
-struct Ended {
+pub struct Ended {
     /// Its exit code; none when it was killed.
-    code: Option<i32>,
-    said: String,
+    pub code: Option<i32>,
+    /// What it wrote.
+    pub said: String,
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    /// Its last line that is an object.
+    pub fn json(&self) -> Value {
         let mut lines = self.said.lines().rev();
         lines.find_map(|line| serde_json::from_str(line).ok().filter(Value::is_object)).unwrap_or(Value::Null)
     }
 }
 
-/// A town whose broker and peers can be put back to where they began: keys are costly to make, directories are not.
-pub struct Stage {
-    /// The town.
-    pub town: Town,
-    ids: BTreeMap<String, String>,
-}
-
-impl Default for Stage {
-    fn default() -> Self {
-        let mut town = Town::new();
-        let ids = ["alice", "bob", "carol"].map(|name| (name.to_owned(), town.join(&format!("fresh-{name}"))));
-        assert_eq!(town.broker.take().expect("it runs").terminate(), Some(0));
-        copy(&town.world.path("broker"), &town.world.path("fresh-broker"));
-        Self { town, ids: ids.into() }
-    }
-}
-
-impl Stage {
-    /// A ledger without a record, and peers without money.
-    fn reset(&mut self, tag: &str) {
-        let path = |name: &str| self.town.world.path(name);
-        if let Some(broker) = self.town.broker.take() {
-            broker.kill();
-        }
-        std::fs::remove_dir_all(path("broker")).expect("ours");
-        copy(&path("fresh-broker"), &path("broker"));
-        for name in self.ids.keys() {
-            copy(&path(&format!("fresh-{name}")), &path(&format!("{tag}-{name}")));
-        }
-    }
-}
-
-/// Copies a directory with all that is in it.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).expect("a new directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("readable");
-        let to = to.join(entry.file_name());
-        if entry.file_type().expect("readable").is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).expect("ours");
-        }
-    }
-}
-
 /// One run of the scene.
 pub struct Scene<'a> {
-    stage: &'a mut Stage,
-    tag: String,
+    /// Where.
+    pub stage: &'a mut Stage,
+    /// What all its names begin with.
+    pub tag: String,
+    play: Play,
     /// Her id.
     alice: String,
-    case: Option<Case>,
+    /// Who dies, if anybody does.
+    pub case: Option<Case>,
     /// Whether the process of the case has died.
-    crashed: bool,
+    pub crashed: bool,
     servers: Vec<Server>,
+    /// What every command of the peers has in its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 impl<'a> Scene<'a> {
     /// A scene whose peers have names that begin with `tag`; with a case, somebody dies in it.
-    pub fn new(stage: &'a mut Stage, tag: &str, case: Option<Case>) -> Self {
-        stage.reset(tag);
+    pub fn new(stage: &'a mut Stage, tag: &str, play: Play, case: Option<Case>) -> Self {
         let alice = stage.ids["alice"].clone();
-        Self { stage, alice, tag: tag.to_owned(), case, crashed: false, servers: Vec::new() }
+        let (tag, servers, variables) = (tag.to_owned(), Vec::new(), Vec::new());
+        Self { stage, tag, play, alice, case, crashed: false, servers, variables }
     }
 
     /// Plays it; answers where every cent is in the end.
     pub fn play(&mut self) -> Value {
+        let outcome = match self.play {
+            Play::Trade => self.trade(),
+            Play::Keys => self.change_keys(),
+            Play::Loss => self.lose_a_home(),
+        };
+        if let Some(case) = &self.case {
+            assert!(self.crashed, "{case} was never reached");
+        }
+        outcome
+    }
+
+    /// What must have come of it, whoever died.
+    pub fn expected(&self) -> Value {
+        match self.play {
+            Play::Trade => Self::traded(),
+            Play::Keys => self.keys_changed(),
+            Play::Loss => Self::home_restored(),
+        }
+    }
+
+    /// Every cent, as the ledger has it.
+    pub fn audit(&self) {
+        let (credited, escrow, paid_out) = match self.play {
+            Play::Trade => (CREDITED, LEFT, PAID_OUT),
+            Play::Keys => return,
+            Play::Loss => (CREDITED + CREDITED_TO_BOB, crate::homes::ESCROW, 0),
+        };
+        let audit = self.stage.town.world.broker(&["ledger", "audit"]);
+        assert_eq!(audit["ok"], true, "{audit}");
+        let held = |field: &str| audit[field].as_u64().expect("a number");
+        assert_eq!(held("escrow_units"), escrow, "sold, and not redeemed: {audit}");
+        assert_eq!(held("payouts_open_units"), paid_out, "{audit}");
+        assert_eq!(held("balances_units") + escrow + paid_out, credited, "{audit}");
+    }
+
+    fn trade(&mut self) -> Value {
+        self.stage.reset(&self.tag);
         self.open_the_broker();
         self.join();
         self.credit();
@@ -152,9 +166,7 @@ impl<'a> Scene<'a> {
         }
         self.person("redeem", "bob", &["redeem"]);
         self.person("", "carol", &["redeem"]);
-        if let Some(case) = &self.case {
-            assert!(self.crashed, "{case} was never reached");
-        }
+        self.pay_out();
         self.outcome()
     }
 
@@ -171,20 +183,22 @@ impl<'a> Scene<'a> {
     }
 
     /// The directory of a peer.
-    fn home(&self, name: &str) -> String {
+    pub fn home(&self, name: &str) -> String {
         format!("{}-{name}", self.tag)
     }
 
     /// What a process of this step is told: to die, or (when nobody is to die) to record the points it reaches.
     fn variables(&self, step: &str) -> Vec<(String, String)> {
+        let mut variables = self.variables.clone();
         match &self.case {
-            None if step.is_empty() => vec![],
-            None => vec![("NETPAY_CRASH_LOG".into(), format!("{}.{step}.points", self.tag))],
+            None if step.is_empty() => {}
+            None => variables.push(("NETPAY_CRASH_LOG".into(), format!("{}.{step}.points", self.tag))),
             Some(case) if case.step == step && !self.crashed => {
-                vec![("NETPAY_CRASH_AT".into(), format!("{}#{}", case.point, case.time))]
+                variables.push(("NETPAY_CRASH_AT".into(), format!("{}#{}", case.point, case.time)));
             }
-            Some(_) => vec![],
+            Some(_) => {}
         }
+        variables
     }
 
     /// Somebody died by a signal: that must be the one of the case, once.
@@ -194,7 +208,8 @@ impl<'a> Scene<'a> {
         self.crashed = true;
     }
 
-    fn open_the_broker(&mut self) {
+    /// Starts the broker.
+    pub fn open_the_broker(&mut self) {
         let variables = self.variables("broker");
         let arguments = ["--json", "serve", "--config", "broker"];
         let mut broker = self.stage.town.world.start_with("netpay-broker", &arguments, &variables, "broker.log");
@@ -202,7 +217,8 @@ impl<'a> Scene<'a> {
         self.stage.town.broker = Some(broker);
     }
 
-    fn serve(&mut self, name: &str, step: &'static str) {
+    /// Starts a peer that serves.
+    pub fn serve(&mut self, name: &str, step: &'static str) {
         let home = self.home(name);
         loop {
             let arguments = ["--home", &home, "--json", "serve"];
@@ -220,7 +236,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Starts again what has died.
-    fn revive(&mut self) {
+    pub fn revive(&mut self) {
         let mut dead = Vec::new();
         for i in (0..self.servers.len()).rev() {
             if let Some(code) = self.servers[i].process.ended() {
@@ -231,8 +247,9 @@ impl<'a> Scene<'a> {
             self.died(server.step, code, &server.process.said());
             self.serve(&server.name, server.step);
         }
-        let broker = self.stage.town.broker.as_mut().expect("it runs");
-        if let Some(code) = broker.ended() {
+        if let Some(broker) = &mut self.stage.town.broker
+            && let Some(code) = broker.ended()
+        {
             let said = broker.said();
             self.died("broker", code, &said);
             self.stage.town.broker = Some(self.stage.town.world.serve_broker());
@@ -262,13 +279,14 @@ impl<'a> Scene<'a> {
         Ended { code, said }
     }
 
-    fn command(&mut self, step: &str, name: &str, arguments: &[&str]) -> Ended {
+    /// Runs a peer's command once.
+    pub fn command(&mut self, step: &str, name: &str, arguments: &[&str]) -> Ended {
         let home = self.home(name);
         self.once(step, "netpay", &[&["--home", &home, "--json"], arguments].concat())
     }
 
     /// Runs a command; once more if it failed and somebody died, as a person would.
-    fn person(&mut self, step: &str, name: &str, arguments: &[&str]) -> Value {
+    pub fn person(&mut self, step: &str, name: &str, arguments: &[&str]) -> Value {
         for _ in 0..2 {
             let died_before = self.crashed;
             let ended = self.command(step, name, arguments);
@@ -331,6 +349,21 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Has some paid out. After a crash whoever looks at the list has what was kept finished; only if nothing was, the
+    /// person asks again.
+    fn pay_out(&mut self) {
+        let units = PAID_OUT.to_string();
+        let payout = ["payout", &units, "--to", "the bank"];
+        if self.command("payout", "bob", &payout).code == Some(0) {
+            return;
+        }
+        assert!(self.crashed, "a payout failed by itself");
+        let listed = self.person("", "bob", &["payout", "--list"]);
+        if listed["payouts"].as_array().is_some_and(Vec::is_empty) {
+            self.person("", "bob", &payout);
+        }
+    }
+
     /// Downloads; answers whether the file is there. It must be if `insist`, with one more try after a death.
     fn get(&mut self, step: &str, offer: &Offer, get: &[&str], insist: bool) -> bool {
         let target = format!("{}.got", offer.file.display());
@@ -341,13 +374,13 @@ impl<'a> Scene<'a> {
             if let Some(there) = &there {
                 assert!(*there == std::fs::read(&offer.file).expect("there"), "{target} is another file");
             }
-            // One that is named is whole: then the same command has nothing left to do, and says so.
-            if ended.code == Some(0) || (there.is_some() && self.crashed) {
+            if ended.code == Some(0) {
                 return true;
             }
             assert!(self.crashed, "{step} failed with {:?}:\n{}", ended.code, ended.said);
             assert!(!(insist && died_before), "{step} failed after the crash:\n{}", ended.said);
-            if !insist {
+            // One that is named is whole: then the same command has nothing left to pay, says so, and succeeds.
+            if !insist && there.is_none() {
                 return false;
             }
         }
@@ -356,17 +389,33 @@ impl<'a> Scene<'a> {
 
     /// Where every cent is, as each of the four sees it.
     pub fn outcome(&self) -> Value {
-        let double_spends = self.stage.town.world.broker(&["doublespend", "list"]);
+        let listed = self.peer("bob", &["payout", "--list"]);
+        let payouts: Vec<Value> = (listed["payouts"].as_array().expect("a list").iter())
+            .map(|payout| json!([payout["state"], payout["amount_units"]]))
+            .collect();
         json!({
             "alice": self.account("alice"),
             "bob": self.account("bob"),
             "carol": self.account("carol"),
-            "double_spends": double_spends["double_spends"],
+            "payouts": payouts,
+            "double_spends": self.double_spends(),
         })
     }
 
-    fn account(&self, name: &str) -> Value {
-        let peer = |arguments: &[&str]| self.stage.town.peer(&self.home(name), arguments);
+    /// What the broker found.
+    pub fn double_spends(&self) -> Value {
+        self.stage.town.world.broker(&["doublespend", "list"])["double_spends"].clone()
+    }
+
+    /// Runs a peer's command that nobody dies in, and that must succeed.
+    pub fn peer(&self, name: &str, arguments: &[&str]) -> Value {
+        let home = self.home(name);
+        self.stage.town.peer(&home, &[&["--passphrase-file", "one"], arguments].concat())
+    }
+
+    /// What one peer has where.
+    pub fn account(&self, name: &str) -> Value {
+        let peer = |arguments: &[&str]| self.peer(name, arguments);
         let (balance, wallet) = (peer(&["balance"]), peer(&["wallet", "show"]));
         let sum = |list: &Value, field: &str| -> u64 {
             list.as_array().expect("a list").iter().map(|item| item[field].as_u64().expect("a number")).sum()
@@ -400,15 +449,18 @@ impl<'a> Scene<'a> {
             "accounts": self.stage.town.world.broker(&["account", "list"]),
         });
         for name in ["alice", "bob", "carol"] {
-            for shown in [&["wallet", "show", "--words"][..], &["history"], &["statement"], &["balance"]] {
-                all[format!("{name} {}", shown[0])] = self.stage.town.peer(&self.home(name), shown);
+            for shown in
+                [&["wallet", "show", "--words"][..], &["history"], &["statement"], &["balance"], &["payout", "--list"]]
+            {
+                all[format!("{name} {}", shown[0])] = self.peer(name, shown);
             }
+            // As old as the moment in which it was asked for.
+            all[format!("{name} balance")]["revocation_list_age_ms"] = Value::Null;
         }
         all
     }
 
-    /// What must have come of it, whoever died.
-    pub fn expected() -> Value {
+    fn traded() -> Value {
         let supplier = |units: u64| {
             json!({
                 "balance_units": units, "wallet_units": 0, "till_units": 0, "ecoins": 0, "accepted_units": units,
@@ -416,14 +468,18 @@ impl<'a> Scene<'a> {
                 "history_units": { "accept": units, "redeem": units },
             })
         };
+        let mut bob = supplier(BOBS);
+        bob["balance_units"] = (BOBS - PAID_OUT).into();
+        bob["history_units"]["payout"] = PAID_OUT.into();
         json!({
             "alice": {
                 "balance_units": CREDITED - BOUGHT, "wallet_units": LEFT, "till_units": 0, "ecoins": 2,
                 "accepted_units": 0, "settled_words": 0, "credited_words": 0, "already_paid_words": 0,
                 "conflicting_words": 0, "history_units": { "buy": BOUGHT, "grant": BOBS + CAROLS },
             },
-            "bob": supplier(BOBS),
+            "bob": bob,
             "carol": supplier(CAROLS),
+            "payouts": [["requested", PAID_OUT]],
             "double_spends": [],
         })
     }

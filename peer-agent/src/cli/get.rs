@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::candidates::{Looking, Wanted};
 use super::failure::Failure;
 use super::session::{Session, now_ms};
-use crate::content::{Existing, filename};
+use crate::content::{self, Existing, filename};
 use crate::getting::{Obtaining, Used, Wish};
 use crate::net::Net;
 use crate::wallet::purse::Mode;
@@ -126,7 +126,8 @@ impl Get {
             Some(file) => file,
             None => self.target(found.name.as_deref(), wanted.content, taken),
         };
-        if !self.force && std::fs::symlink_metadata(&target).is_ok() {
+        let is_taken = !self.force && std::fs::symlink_metadata(&target).is_ok();
+        if is_taken && !content::is_there(&target, wanted.content).unwrap_or(false) {
             return Err(Failure::new(
                 1,
                 format!("{} exists; replace it with --force, or save elsewhere with -o", target.display()),
@@ -148,6 +149,11 @@ impl Get {
             now_ms: &now_ms,
             progress: &progress,
         })?;
+        if is_taken {
+            eprintln!("netpay: {} has this content already; nothing is fetched and nothing paid", target.display());
+            let used = obtaining.finish_named()?;
+            return Ok(self.got(wanted.content, target, &used, None, started));
+        }
         let (mut tried, mut failures) = (BTreeSet::new(), Vec::new());
         loop {
             let Some(next) = found.queue.pop_front() else {
@@ -168,7 +174,7 @@ impl Get {
                 Ok(()) => {
                     bar.finish_and_clear();
                     let used = obtaining.finish(if self.force { Existing::Replace } else { Existing::Keep })?;
-                    return Ok(self.got(wanted.content, target, &used, next.peer, started));
+                    return Ok(self.got(wanted.content, target, &used, Some(next.peer), started));
                 }
                 Err(error) => {
                     let goes_on = error.is_the_suppliers();
@@ -202,7 +208,7 @@ impl Get {
         }
     }
 
-    fn got(&self, content: ContentId, target: PathBuf, used: &[Used], last: PeerId, started: Instant) -> Got {
+    fn got(&self, content: ContentId, target: PathBuf, used: &[Used], last: Option<PeerId>, started: Instant) -> Got {
         let bytes = std::fs::metadata(&target).map_or(0, |file| file.len());
         let sum = |of: &dyn Fn(&Used) -> u64| used.iter().map(of).sum::<u64>();
         // Of an order that was left, only what was paid counts.
@@ -223,8 +229,9 @@ impl Get {
             "paid_units": sum(&|used| used.order.paid.0),
             "words": sum(&|used| u64::from(used.order.words.0)),
             "seconds": started.elapsed().as_secs_f64(),
-            "supplier": last.to_string(),
+            "supplier": last.map(|peer| peer.to_string()),
             "suppliers": suppliers(used),
+            "was_there": last.is_none(),
             "mode": self.mode().name(),
         });
         Got { target, bytes, object }

@@ -10,7 +10,7 @@ mod naming;
 pub mod partial;
 pub mod tree;
 
-pub use naming::Existing;
+pub use naming::{Existing, is_there};
 
 /// The size of a chunk, in bytes; only the last of a file is shorter. A chunk is one leaf of the stored hash tree, so
 /// that a slice is the 64-byte hash pairs from the root down and then the chunk itself.

@@ -53,6 +53,14 @@ fn give_unless_taken(part: &Path, target: &Path, content: ContentId) -> Result<(
     }
 }
 
+/// Whether there is a file at `target` with the content.
+pub fn is_there(target: &Path, content: ContentId) -> io::Result<bool> {
+    match fs::metadata(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        there => Ok(there?.is_file() && is_content(&File::open(target)?, content)?),
+    }
+}
+
 /// Whether the whole file has the content's hash.
 pub(super) fn is_content(mut file: &File, content: ContentId) -> io::Result<bool> {
     file.rewind()?;

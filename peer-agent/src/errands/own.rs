@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::admin::Page;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::EcoinId;
@@ -51,7 +52,9 @@ impl<B: Broker> Errands<'_, B> {
     }
 
     async fn own_page(&self, after: EcoinId) -> Result<(u64, Page<OwnEcoin>), Error> {
+        Point::EcoinsAsking.reached();
         let (about, bytes) = self.ask(Question::Ecoins(after)).await?;
+        Point::EcoinsAnswered.reached();
         self.believed_at(&bytes, about).await
     }
 
@@ -70,10 +73,12 @@ impl<B: Broker> Errands<'_, B> {
     pub async fn lock_wallet(&self) -> Result<Locked, Error> {
         let own = self.own_ecoins().await?;
         let now_ms = (self.now_ms)();
-        Ok(self.store.write(|tx| {
+        let locked = self.store.write(|tx| {
             tx.put_slot(Slot::CopyChecked, &now_ms.to_be_bytes())?;
             locking::lock(tx, &own, "restored", now_ms)
-        })?)
+        })?;
+        Point::WalletLocked.reached();
+        Ok(locked)
     }
 
     /// Asks, and holds what the broker paid against what left this wallet; a stale copy is locked.

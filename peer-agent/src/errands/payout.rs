@@ -2,6 +2,7 @@
 //!
 //! Apart from the other errands because it is the only one that takes money out. Knows the broker as a port only.
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::admin::Page;
 use netpay_protocol::ids::RequestId;
 use netpay_protocol::layout::{Layout as _, Signed};
@@ -42,6 +43,7 @@ impl<B: Broker> Errands<'_, B> {
             self.store.write(|tx| paying_out::order(tx, self.me, self.broker, request, wish, now_ms))
         };
         let (payout, again) = order()?;
+        Point::PayoutKept.reached();
         match self.withdraw(&payout).await {
             Ok(view) => Ok(Withdrawn { view, again }),
             // Its time is over, and it will never be carried out: only now may another one ask for the same money.
@@ -90,12 +92,14 @@ impl<B: Broker> Errands<'_, B> {
         let message = |register| wire::encode(&Withdrawal { payout: payout.clone(), register });
         match self.with_keys(BrokerOp::Payout, self.register_if_unknown()?, message).await {
             Ok(bytes) => {
+                Point::PayoutAnswered.reached();
                 let view: PayoutView = self.believed(&bytes, payout.content.digest()).await?;
                 let now_ms = (self.now_ms)();
                 self.store.write(|tx| {
                     tx.put_slot(Slot::KnownToLedger, b"yes")?;
                     paying_out::receive(tx, &payout.content, &view, now_ms)
                 })?;
+                Point::PayoutTaken.reached();
                 Ok(view)
             }
             Err(CallError::Problem(problem)) => {

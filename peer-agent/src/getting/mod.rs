@@ -127,6 +127,7 @@ impl<'a> Obtaining<'a> {
                 obtaining.partial = Some(partial);
                 break;
             }
+            partial.leave().map_err(partial::Error::from)?;
         }
         Ok(obtaining)
     }
@@ -180,6 +181,12 @@ impl<'a> Obtaining<'a> {
         })?;
         Point::OrderClosed.reached();
         self.used(&orders)
+    }
+
+    /// Ends what an earlier run left when the target has the content already: it may have died between naming the file
+    /// and tidying up. Asks and pays nobody. Answers all that paid for it.
+    pub fn finish_named(self) -> Result<Vec<Used>, Error> {
+        if self.is_complete() { self.finish(Existing::Keep) } else { self.leave() }
     }
 
     /// Leaves it for another run. Answers all that paid for it.
@@ -348,7 +355,9 @@ impl<'a> Obtaining<'a> {
             return Ok(None);
         };
         let ask = AskReceipt { order: granting::order_of(&order) };
+        Point::ReceiptAsking.reached();
         let Ok(bytes) = supplier.ask(PeerOp::Close, wire::encode(&ask)).await else { return Ok(None) };
+        Point::ReceiptAnswered.reached();
         let Ok(receipt) = wire::decode::<Signed<Receipt>>(&bytes) else { return Ok(None) };
         if let Some(wrong) = receipts::wrong_with(&receipt, &order, self.wish.me.peer()) {
             tracing::warn!(wrong, "a receipt was not kept");
@@ -356,6 +365,7 @@ impl<'a> Obtaining<'a> {
         }
         let now_ms = (self.wish.now_ms)();
         let lacks = self.wish.store.write(|tx| receipts::keep(tx, &receipt, &order, now_ms))?;
+        Point::ReceiptKept.reached();
         Ok(Some((receipt.content.paid_units, lacks)))
     }
 

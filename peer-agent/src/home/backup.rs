@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::chain::PaywordChain;
 use netpay_protocol::ids::{self, PeerId};
 use netpay_protocol::wire;
@@ -110,8 +111,11 @@ pub fn create(
     let backup = read(file, passphrase, &sealed)?;
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     let beside = file.with_file_name(format!(".{name}.{}", ids::to_hex(&random_16())));
-    let placed = home::write_file(&beside, &sealed).map_err(Error::Home).and_then(|()| place(&beside, file, force));
+    let written = home::write_file(&beside, &sealed).map_err(Error::Home);
+    Point::BackupKept.reached();
+    let placed = written.and_then(|()| place(&beside, file, force));
     let _ = fs::remove_file(&beside);
+    Point::BackupTidied.reached();
     placed?;
     Ok(backup)
 }
@@ -121,6 +125,7 @@ fn copy(home: &Home) -> Result<Zeroizing<Vec<u8>>, Error> {
     let path = home.dir.join(format!(".backup.{}", ids::to_hex(&random_16())));
     home::write_file(&path, b"")?;
     let copied = home.store()?.copy_to(&path).map_err(Error::Store);
+    Point::BackupCopied.reached();
     let bytes = copied.and_then(|()| fs::read(&path).map(Zeroizing::new).map_err(at(&path)));
     fs::remove_file(&path).map_err(at(&path))?;
     bytes
@@ -133,6 +138,7 @@ fn place(beside: &Path, file: &Path, force: bool) -> Result<(), Error> {
         io::ErrorKind::AlreadyExists => Error::Exists(file.into()),
         _ => Error::Io(file.into(), error),
     })?;
+    Point::BackupNamed.reached();
     let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
@@ -174,7 +180,9 @@ pub fn restore(backup: Backup, dir: &Path, passphrase: &Passphrase, work: Work) 
     Ok(Home::make(dir, &keys, Some((passphrase, work)), &config, |path| {
         home::write_file(path, &wallet)?;
         let store = Store::open(path)?.with_word_key(words)?;
-        Ok(store.write(|tx| locking::mark_restored(tx))?)
+        store.write(|tx| locking::mark_restored(tx))?;
+        Point::HomeMarked.reached();
+        Ok(())
     })?)
 }
 

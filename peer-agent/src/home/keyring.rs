@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids;
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::sealing::SealingKey;
@@ -218,7 +219,10 @@ fn remove(dir: &Path, name: &str) -> Result<(), Error> {
     match fs::remove_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::Io(path, error)),
-        Ok(()) => sync_dir(dir),
+        Ok(()) => {
+            Point::KeysRemoved.reached();
+            sync_dir(dir)
+        }
     }
 }
 
@@ -230,6 +234,7 @@ fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        Point::KeysBeside.reached();
         fs::rename(&beside, &path)
     };
     let written = write().map_err(at(&path));
@@ -237,6 +242,7 @@ fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let _ = fs::remove_file(&beside);
     }
     written?;
+    Point::KeysPlaced.reached();
     sync_dir(dir)
 }
 

@@ -184,9 +184,12 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(bytes)?;
+        Point::FileFilled.reached();
         file.sync_all()
     };
-    write().map_err(at(path))
+    write().map_err(at(path))?;
+    Point::FileKept.reached();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::ContentId;
 
 use crate::content::folder::{self, Seen};
@@ -103,7 +104,10 @@ impl Watch {
         }
         let Seen { size_bytes, modified_ns } = seen;
         let file = FolderFile { path: path.to_owned(), size_bytes, modified_ns, content: tree.content() };
-        self.store.write(|tx| offer(tx, folder, &file, tree.to_bytes()))
+        Point::FolderHashed.reached();
+        self.store.write(|tx| offer(tx, folder, &file, tree.to_bytes()))?;
+        Point::FolderOffered.reached();
+        Ok(())
     }
 }
 

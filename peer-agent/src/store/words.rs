@@ -6,6 +6,7 @@
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::EcoinId;
 use netpay_protocol::suite::Payword;
 use rand_core::Rng as _;
@@ -99,6 +100,7 @@ impl Store {
         })?;
         // No clear word stays behind in the file's unused parts or its journal.
         self.0.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+        Point::WordsSealed.reached();
         Ok(self)
     }
 }

@@ -15,7 +15,7 @@ use crate::ports::{InOrder, InOrders as _, Slot, Slots as _, Till as _, TillClai
 use crate::store::{Store, Tx};
 use crate::till::accepting::{self, Payee, Refused};
 use crate::till::policy::Policy;
-use crate::vector_tests::vector_files::{Vector, vectors};
+use crate::tests::vectors::vector_files::{Vector, vectors};
 use crate::wallet::locking;
 
 fn signed<L: Layout>(v: &Vector) -> Signed<L> {

@@ -13,7 +13,7 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 
 use crate::content::tree::Tree;
-use crate::content::{CHUNK_BYTES, Existing, partial};
+use crate::content::{CHUNK_BYTES, Existing, is_there, partial};
 use crate::getting::{Error, Obtaining, Used, Wish};
 use crate::home::identity::random_16;
 use crate::ports::{
@@ -420,6 +420,27 @@ fn a_crash_before_the_file_has_its_name_asks_nobody_and_pays_nobody() {
     assert!(scene.is_whole());
     assert_eq!(paid(&used), [(30, 0)]);
     assert!(scene.alice.store.read(|tx| tx.begun_out_orders(scene.tree.content())).expect("read").is_empty(), "closed");
+}
+
+#[test]
+fn a_crash_after_the_file_got_its_name_leaves_orders_that_the_next_run_closes_without_asking_anybody() {
+    let scene = Scene::new(1, (30, 30));
+    let bob = scene.stall(&scene.bob);
+    scene.run(Mode::Session, None, async |mut obtaining| {
+        obtaining.buy_from(&bob, bob.peer.id(), Some(Units(30))).await.expect("bought");
+    });
+    let [part, got] = ["got.part", "got"].map(|name| scene.dir.path().join(name));
+    assert!(!is_there(&got, scene.tree.content()).expect("read"));
+    std::fs::hard_link(&part, &got).expect("named");
+    assert!(is_there(&got, scene.tree.content()).expect("read"));
+    let used = scene.run(Mode::Session, None, async |obtaining| obtaining.finish_named()).expect("it is all there");
+    assert_eq!(paid(&used), [(30, 0)]);
+    assert!(scene.is_whole() && !part.exists());
+    assert!(scene.alice.store.read(|tx| tx.begun_out_orders(scene.tree.content())).expect("read").is_empty(), "closed");
+    let again = scene.run(Mode::Session, None, async |obtaining| obtaining.finish_named()).expect("nothing to do");
+    assert!(again.is_empty() && !part.exists());
+    std::fs::write(&got, b"another file").expect("our own file");
+    assert!(!is_there(&got, scene.tree.content()).expect("read"), "a name is not enough");
 }
 
 #[test]

@@ -3,11 +3,14 @@
 crate::points! {
     BuyChecked = "buy.checked",
     RedeemChecked = "redeem.checked",
+    PayoutChecked = "payout.checked",
     AdminChecked = "admin.checked",
     JournalCommitting = "journal.committing",
     JournalCommitted = "journal.committed",
     BuyAnswering = "buy.answering",
     RedeemAnswering = "redeem.answering",
+    PayoutAnswering = "payout.answering",
+    QuestionAnswering = "question.answering",
     AdminAnswering = "admin.answering",
     AnswerSent = "answer.sent",
 }

@@ -1,5 +1,6 @@
 //! What a peer asks of its own account.
 
+use netpay_crash_point::broker::Point;
 use netpay_ledger::rows::{AccountRow, RequestRow};
 use netpay_protocol::ids::{EcoinId, RequestId};
 use netpay_protocol::layout::{Layout as _, Signed};
@@ -16,12 +17,15 @@ use crate::ports::{Reply, now_ms};
 pub(super) fn serve(desk: &Desk, ask: &Ask, reply: Reply) {
     match check(desk, ask) {
         Err(problem) => reply.problem(problem),
-        Ok(signer) => match ask.query.content.question {
-            Question::Balance => reply.message(&balance(desk, &ask.query.content, &signer)),
-            Question::Ecoins(after) => reply.message(&ecoins(desk, &ask.query.content, after)),
-            Question::Payouts(after) => reply.message(&payouts(desk, &ask.query.content, after)),
-            Question::Statement(request) => reply.result(statement(desk, &ask.query.content, request)),
-        },
+        Ok(signer) => {
+            Point::QuestionAnswering.reached();
+            match ask.query.content.question {
+                Question::Balance => reply.message(&balance(desk, &ask.query.content, &signer)),
+                Question::Ecoins(after) => reply.message(&ecoins(desk, &ask.query.content, after)),
+                Question::Payouts(after) => reply.message(&payouts(desk, &ask.query.content, after)),
+                Question::Statement(request) => reply.result(statement(desk, &ask.query.content, request)),
+            }
+        }
     }
 }
 

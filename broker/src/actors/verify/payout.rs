@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use netpay_crash_point::broker::Point;
 use netpay_ledger::command::{Action, Command, Request};
 use netpay_protocol::ids::Digest;
 use netpay_protocol::layout::{Layout as _, Signed};
@@ -23,9 +24,13 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Withdrawal, reply: Reply) {
         Ok(None) => reply.result(desk.payout_answer(payout, digest)),
         Ok(Some(command)) => {
             let at = Arc::clone(desk);
-            let answer = move |settled: Settled| match settled.outcome {
-                Err(problem) => reply.problem(problem),
-                Ok(_) => reply.result(at.payout_answer(payout, digest)),
+            Point::PayoutChecked.reached();
+            let answer = move |settled: Settled| {
+                Point::PayoutAnswering.reached();
+                match settled.outcome {
+                    Err(problem) => reply.problem(problem),
+                    Ok(_) => reply.result(at.payout_answer(payout, digest)),
+                }
             };
             desk.order(Order { command: *command, answer: Box::new(answer) });
         }
