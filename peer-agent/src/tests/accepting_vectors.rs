@@ -13,9 +13,9 @@ use netpay_protocol::wire;
 
 use crate::ports::{InOrder, InOrders as _, Slot, Slots as _, Till as _, TillClaim, TillEcoin};
 use crate::store::{Store, Tx};
+use crate::tests::vectors::vector_files::{Vector, vectors};
 use crate::till::accepting::{self, Payee, Refused};
 use crate::till::policy::Policy;
-use crate::tests::vectors::vector_files::{Vector, vectors};
 use crate::wallet::locking;
 
 fn signed<L: Layout>(v: &Vector) -> Signed<L> {

@@ -1,14 +1,14 @@
 //! What the protocol's vectors promise strangers of a peer is what this peer does. Reads the files alone.
 
-#[path = "../../protocol/tests/vector_files/mod.rs"]
+#[path = "../../../protocol/tests/vector_files/mod.rs"]
 pub(crate) mod vector_files;
 
 use netpay_protocol::ids::{BrokerId, ContentId, PeerId};
 use netpay_protocol::wire;
 use vector_files::{Vector, vectors};
 
-use crate::store::Store;
 use crate::getting::ticket::{NotATicket, Ticket};
+use crate::store::Store;
 use crate::wallet::broker_lists;
 
 #[test]
