@@ -350,3 +350,25 @@ fn a_quote_that_is_given_again_while_another_process_pays_it_is_the_order_as_it_
     assert_eq!(alice.store.write(|tx| granting::open_order(tx, &quoted)).expect("kept"), held);
     assert_eq!(alice.grant(order, 5, PerPayment).expect("enough"), pending, "still unanswered");
 }
+
+#[test]
+fn an_order_that_was_refused_and_is_agreed_to_again_is_found_after_a_crash_with_what_was_paid() {
+    let (broker, alice, bob, _) = scene();
+    alice.buy(&broker, chain_of(50, Suite::Sha256));
+    let order = bob.quote(&broker, &alice, 5);
+    let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
+    alice.store.write(|tx| granting::refused(tx, order, &pay, "suspended", NOW)).expect("noted");
+    let held = alice.store.read(|tx| tx.out_order(order)).expect("read").expect("kept");
+    assert!(held.done, "nothing was paid for it");
+    let quoted = netpay_protocol::messages::Quoted {
+        quote: held.quote.clone(),
+        key: held.payee_key,
+        suites: held.suites.clone(),
+    };
+    // The payee gives the same quote as long as nothing is paid for it.
+    alice.store.write(|tx| granting::open_order(tx, &quoted)).expect("kept");
+    let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
+    alice.acknowledged(order, &pay, 5).expect("as sent");
+    let begun = alice.store.read(|tx| tx.begun_out_orders(held.quote.content.content)).expect("read");
+    assert_eq!(begun.iter().map(|order| order.paid.0).collect::<Vec<_>>(), [5], "paid once, and not forgotten");
+}

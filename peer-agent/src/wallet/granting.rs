@@ -77,9 +77,13 @@ pub struct Short {
     pub sent: Units,
 }
 
-/// Keeps a quote that was verified, as an order to be paid. The same quote again is the same order, as it stands.
+/// Keeps a quote that was verified, as an order to be paid. The same quote again is the same order, as it stands. One that
+/// had ended is under way again: a later run must find what is paid from now on.
 pub fn open_order(store: &impl OutOrders, quoted: &Quoted) -> Stored<OutOrder> {
-    if let Some(held) = store.out_order(quoted.quote.content.digest())? {
+    if let Some(mut held) = store.out_order(quoted.quote.content.digest())? {
+        if std::mem::take(&mut held.done) {
+            store.put_out_order(&held)?;
+        }
         return Ok(held);
     }
     let order = OutOrder {
