@@ -88,14 +88,7 @@ impl<B: Broker> Errands<'_, B> {
         // The commit must not be undone by the news: an error within it would be.
         let words = self.store.write(|tx| {
             tx.put_slot(Slot::CopyChecked, &now_ms.to_be_bytes())?;
-            // What is locked already may well have been granted by another copy: that is why it is.
-            let mut free = Vec::new();
-            for own in &own.ecoins {
-                if !locking::is_locked(tx, &own.touchstone.content)? {
-                    free.push(own.clone());
-                }
-            }
-            let foreign = stale::foreign_words(tx, &free)?;
+            let foreign = stale::foreign_words(tx, &own.ecoins)?;
             if foreign.is_empty() {
                 return Ok(0);
             }

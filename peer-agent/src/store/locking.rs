@@ -27,6 +27,10 @@ impl Locking for Tx<'_> {
     }
 
     fn end_out_orders(&self) -> Stored<()> {
-        self.run("UPDATE out_orders SET done = 1, pending = NULL WHERE done = 0 OR pending IS NOT NULL", []).map(|_| ())
+        self.run(
+            "UPDATE out_orders SET done = 1, pending = NULL, sent = paid WHERE done = 0 OR pending IS NOT NULL",
+            [],
+        )
+        .map(|_| ())
     }
 }

@@ -20,7 +20,7 @@ use crate::tests::broker::{NOW, TestBroker};
 use crate::tests::trade::{Peer, chain_of, wait, why};
 use crate::till::redeeming::Which;
 use crate::wallet::purse::Mode::PerPayment;
-use crate::wallet::{buying, granting, locking};
+use crate::wallet::{buying, granting, locking, stale};
 
 fn scene() -> (TestBroker, Peer, Peer) {
     let (broker, alice, bob) = (TestBroker::new(), Peer::new(1), Peer::new(2));
@@ -157,6 +157,7 @@ fn orders_under_way_end_with_the_locking() {
     assert!(alice.store.read(|tx| tx.open_out_orders(bob.id())).expect("read").is_empty());
     let held = alice.store.read(|tx| tx.out_order(order)).expect("read").expect("kept");
     assert!(held.done && held.pending.is_none(), "nothing is sent again");
+    assert_eq!(held.sent, held.paid, "and nothing is waited for");
 }
 
 #[test]
@@ -256,6 +257,8 @@ fn a_wallet_whose_words_were_redeemed_that_it_never_paid_out_locks_itself_and_sa
     let order = bob.quote(&broker, &copy, 5);
     assert!(matches!(grant(&copy, order), Err(granting::Error::NotEnough { .. })));
     wait(copy.errands(&broker).check_copy()).expect("it is said once: everything is locked now");
+    let own = wait(copy.errands(&broker).own_ecoins()).expect("listed").ecoins;
+    assert_eq!(copy.store.read(|tx| stale::foreign_words(tx, &own)).expect("read"), [], "nor to who only looks");
 }
 
 #[test]

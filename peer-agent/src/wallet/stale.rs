@@ -9,7 +9,8 @@ use netpay_protocol::ids::EcoinId;
 use netpay_protocol::query::OwnEcoin;
 use netpay_protocol::runs::{self, Run};
 
-use crate::ports::{Coins, Stored};
+use super::locking;
+use crate::ports::{Coins, Slots, Stored};
 use crate::till::accepting::merged;
 
 /// Words that were paid, and that this wallet never let go to that payee.
@@ -22,9 +23,13 @@ pub struct Foreign {
 }
 
 /// Holds what the broker paid against what left this wallet. Nothing found: it is no stale copy as far as anybody knows.
-pub fn foreign_words(store: &impl Coins, own: &[OwnEcoin]) -> Stored<Vec<Foreign>> {
+/// What is locked already may well have been granted by another copy: that is why it is.
+pub fn foreign_words(store: &(impl Coins + Slots), own: &[OwnEcoin]) -> Stored<Vec<Foreign>> {
     let mut found = Vec::new();
     for OwnEcoin { touchstone, paid } in own {
+        if locking::is_locked(store, &touchstone.content)? {
+            continue;
+        }
         let ecoin = touchstone.content.ecoin;
         let grants = store.grants(ecoin)?;
         let mut foreign: Vec<Run> = Vec::new();
