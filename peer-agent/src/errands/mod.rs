@@ -217,7 +217,7 @@ impl<B: Broker> Errands<'_, B> {
                 // What the broker called unknown is sent once more, with its touchstone.
                 let unknown = |line: &SettledLine| line.line.verdict == Verdict::UnknownEcoin;
                 let again = done.iter().any(|batch| batch.lines.iter().any(unknown));
-                if retried_unknown || which == Which::All || !again {
+                if retried_unknown || !again {
                     return Ok(done);
                 }
                 (retried_unknown, cursor) = (true, 0);

@@ -175,6 +175,18 @@ fn an_unknown_ecoin_is_kept_and_sent_once_more_with_its_touchstone() {
 }
 
 #[test]
+fn an_ecoin_that_a_restored_broker_forgot_after_it_paid_is_sent_with_its_touchstone_by_the_same_command() {
+    let (broker, alice, bob, ecoin) = scene();
+    alice.pay(&broker, &bob, 5, PerPayment);
+    redeem(&bob, &broker, Which::Unsettled).expect("redeemed");
+    broker.forgetful.set(true);
+    let done = redeem(&bob, &broker, Which::All).expect("redeemed");
+    let verdicts: Vec<_> = done.iter().map(|b| b.lines[0].line.verdict).collect();
+    assert_eq!(verdicts, [Verdict::UnknownEcoin, Verdict::AlreadyPaid]);
+    assert_eq!(sent(&broker)[2].touchstones[0].content.ecoin, ecoin);
+}
+
+#[test]
 fn a_claim_that_is_refused_for_good_is_marked_lost_and_not_sent_in_a_loop() {
     for verdict in [Verdict::Invalid, Verdict::Unauthorised, Verdict::Expired] {
         let (broker, alice, bob, ecoin) = scene();
