@@ -56,7 +56,7 @@ async fn pay_out(session: &Session, wish: &Wish) -> Result<(), Failure> {
         let kept = "the payout is kept: this command again, or any other, finishes it, and it is debited once";
         if is_open { Failure::new(failure.code, format!("{}\n{kept}", failure.text)) } else { failure }
     })?;
-    session.finish_payouts(&net).await?;
+    // Others that are open wait for the next command: their trouble must not look like a no to this one, which was debited.
     let mut object = viewed(&done.view);
     object["asked_before"] = done.again.into();
     session.print(&object, || {

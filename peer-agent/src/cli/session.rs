@@ -73,7 +73,7 @@ impl Session {
     }
 
     /// Finishes the payouts that were never answered.
-    pub async fn finish_payouts(&self, net: &Net) -> Result<(), Failure> {
+    async fn finish_payouts(&self, net: &Net) -> Result<(), Failure> {
         for result in self.errands(net).resume_payouts().await? {
             match result {
                 Ok(view) => {
