@@ -326,6 +326,8 @@ pub enum Slot {
     LockedThrough,
     /// When this wallet was last held against what the broker paid, as 8 bytes, big-endian.
     CopyChecked,
+    /// Not empty: words that are sealed now may still lie clear in unused parts of the file or its journal.
+    ClearRemains,
 }
 
 /// Slots.

@@ -16,6 +16,7 @@ fn name(slot: Slot) -> &'static str {
         Slot::Restored => "restored, not locked",
         Slot::LockedThrough => "locked through",
         Slot::CopyChecked => "copy checked",
+        Slot::ClearRemains => "clear words may remain",
     }
 }
 

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{Store, Tx};
 use crate::home::identity::os_rng;
-use crate::ports::{StoreError, Stored};
+use crate::ports::{Slot, Slots as _, StoreError, Stored};
 
 const NONCE: usize = 12;
 const CLEAR: i64 = 32;
@@ -87,21 +87,36 @@ impl Store {
     /// The same connection, with the key of the last words. Those that still lie clear are sealed now.
     pub fn with_word_key(mut self, key: WordKey) -> Stored<Self> {
         self.1 = Some(key);
+        self.seal_clear_words()?;
+        if self.read(|tx| tx.slot(Slot::ClearRemains))?.is_some_and(|mark| !mark.is_empty())
+            && let Err(error) = self.wipe()
+        {
+            tracing::warn!(%error, "clear words may remain in the wallet's file until it is opened again");
+        }
+        Ok(self)
+    }
+
+    fn seal_clear_words(&self) -> Stored<()> {
         let clear = "SELECT ecoin, last FROM ecoins WHERE length(last) = ?";
         let row = |row: &rusqlite::Row<'_>| Ok((EcoinId(row.get("ecoin")?), Payword::unchecked(row.get("last")?)));
         if self.read(|tx| tx.row(clear, [CLEAR], row))?.is_none() {
-            return Ok(self);
+            return Ok(());
         }
         self.write(|tx| {
             for (ecoin, last) in tx.rows(clear, [CLEAR], row)? {
                 tx.run("UPDATE ecoins SET last = ? WHERE ecoin = ?", params![tx.sealed_last(ecoin, &last), ecoin.0])?;
             }
-            Ok::<_, StoreError>(())
-        })?;
-        // No clear word stays behind in the file's unused parts or its journal.
-        self.0.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+            // Whoever opens it next goes on, if this process does not come so far as to wipe it.
+            tx.put_slot(Slot::ClearRemains, b"yes")
+        })
+    }
+
+    /// Leaves no clear word behind in the file's unused parts or its journal.
+    fn wipe(&self) -> Stored<()> {
+        self.0.execute_batch("VACUUM")?;
+        let is_busy: bool = self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         Point::WordsSealed.reached();
-        Ok(self)
+        if is_busy { Ok(()) } else { self.write(|tx| tx.put_slot(Slot::ClearRemains, b"")) }
     }
 }
 
@@ -143,6 +158,23 @@ mod tests {
         assert!(last(&without, old).is_err(), "no key");
         let other = Store::open(&path).and_then(|store| store.with_word_key(WordKey::generate())).expect("opens");
         assert!(last(&other, old).is_err(), "another key");
+    }
+
+    #[test]
+    fn clear_words_that_a_crash_left_in_the_journal_go_with_the_next_opening() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("wallet.sqlite");
+        let (broker, mut alice, key) = (TestBroker::new(), Peer::new(1), WordKey::generate());
+        alice.store = Store::open(&path).expect("opens");
+        let ecoin = alice.buy(&broker, chain_of(50, Suite::Sha256)).remove(0).ecoin;
+        let word = alice.store.read(|tx| tx.ecoin(ecoin)).expect("clear").expect("there").last;
+        let mut crashed = Store::open(&path).expect("opens");
+        crashed.1 = Some(key.clone());
+        crashed.seal_clear_words().expect("sealed");
+        assert!(contains(dir.path(), word.bytes()), "it came no further");
+        let opened = Store::open(&path).and_then(|store| store.with_word_key(key)).expect("opens");
+        assert!(!contains(dir.path(), word.bytes()));
+        assert!(opened.read(|tx| tx.slot(Slot::ClearRemains)).expect("read").is_some_and(|mark| mark.is_empty()));
     }
 
     #[test]
