@@ -25,6 +25,7 @@ use crate::home::identity::Identity;
 use crate::home::sealed::{Passphrase, Work};
 use crate::ports::StoreError;
 use crate::store::{Store, WordKey};
+use crate::wallet::locking;
 
 const CONFIG: &str = "peer.toml";
 const WALLET: &str = "wallet.sqlite";
@@ -150,9 +151,10 @@ impl Home {
         Ok(Self { dir: dir.into(), config, identity, words, passphrase })
     }
 
-    /// A connection to the wallet's database.
+    /// A connection to the wallet's database. One that is gone has an empty one in its place, which has forgotten what was
+    /// granted and accepted: it is marked like one from a backup.
     pub fn store(&self) -> Result<Store, Error> {
-        let store = Store::open(&self.wallet_path())?;
+        let store = Store::open_beginning(&self.wallet_path(), |tx| locking::mark_restored(tx))?;
         Ok(match &self.words {
             Some(key) => store.with_word_key(key.clone())?,
             None => store,
@@ -212,6 +214,20 @@ mod tests {
         assert_eq!(read.config.broker, BROKER);
         let left = fs::read_dir(dir.path()).expect("a directory").count();
         assert_eq!(left, 1, "nothing unfinished stays behind");
+    }
+
+    #[test]
+    fn a_home_whose_wallet_is_gone_or_empty_must_be_locked_before_it_pays_or_is_paid() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = Home::create(&dir.path().join("alice"), BROKER, "nats://x", None).expect("a new home");
+        let must_lock = || home.store().expect("opens").read(|tx| locking::must_lock(tx)).expect("read");
+        assert!(!must_lock(), "a new home has nothing to forget");
+        fs::remove_file(home.wallet_path()).expect("ours");
+        assert!(Store::open(&home.wallet_path()).is_err(), "whoever serves makes none in its place");
+        assert!(must_lock());
+        fs::remove_file(home.wallet_path()).expect("ours");
+        write_file(&home.wallet_path(), b"").expect("as a crash leaves it");
+        assert!(must_lock());
     }
 
     #[test]

@@ -29,7 +29,7 @@ struct Scene {
 fn scene() -> Scene {
     let dir = tempfile::tempdir().expect("a directory");
     let (broker, mut bob) = (TestBroker::new(), Peer::new(2));
-    bob.store = Store::open(&dir.path().join("wallet.sqlite")).expect("opens");
+    bob.store = Store::open_beginning(&dir.path().join("wallet.sqlite"), |_| Ok(())).expect("opens");
     bob.store.write(|tx| broker_lists::take_keys(tx, broker.id(), &broker.key_list(|_| ()))).expect("taken");
     bob.store.write(|tx| broker_lists::take_revoked(tx, broker.id(), &broker.revoked(1), now())).expect("taken");
     Scene { broker, bob, alice: Peer::new(1), dir }
@@ -111,7 +111,7 @@ async fn what_does_not_fit_the_queue_is_answered_busy() {
 async fn without_the_brokers_lists_a_payment_is_put_off_and_one_that_was_accepted_is_answered() {
     let mut scene = scene();
     let path = scene.dir.path().join("other.sqlite");
-    scene.bob.store = Store::open(&path).expect("opens");
+    scene.bob.store = Store::open_beginning(&path, |_| Ok(())).expect("opens");
     scene.alice.buy(&scene.broker, chain_of(20, Suite::Sha256));
     let order = scene.bob.quote(&scene.broker, &scene.alice, 1);
     let pay = scene.alice.grant(order, 1, PerPayment).expect("enough").expect("due");

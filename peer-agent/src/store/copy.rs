@@ -24,6 +24,6 @@ impl Store {
         if said != "ok" {
             return Err(StoreError::damaged(said));
         }
-        Self::prepared(db)
+        Self::prepared(db, |_| Ok(()))
     }
 }

@@ -54,24 +54,33 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Store {
-    /// Opens the file, and makes it if it is not there: for its owner alone, since who reads it has the money. SQLite
-    /// gives the files beside it the same rights.
+    /// Opens a file that is there: of its owner alone, since who reads it has the money. SQLite gives the files beside it
+    /// the same rights.
     pub fn open(path: &Path) -> Stored<Self> {
-        let io = |error: std::io::Error| StoreError(Box::new(error));
+        Self::open_there(path, |_| Ok(()))
+    }
+
+    /// The same; makes it if it is not there. A new one begins with what `begin` writes.
+    pub fn open_beginning(path: &Path, begin: impl FnOnce(&Tx<'_>) -> Stored<()>) -> Stored<Self> {
         // One that is there is not opened here: closing it again would drop the locks of this process's connections.
         if let Err(error) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
             && error.kind() != ErrorKind::AlreadyExists
         {
-            return Err(io(error));
+            return Err(StoreError(Box::new(error)));
         }
-        if std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
+        Self::open_there(path, begin)
+    }
+
+    fn open_there(path: &Path, begin: impl FnOnce(&Tx<'_>) -> Stored<()>) -> Stored<Self> {
+        let rights = std::fs::metadata(path).map_err(|error| StoreError(Box::new(error)))?.permissions();
+        if rights.mode() & 0o077 != 0 {
             let path = path.display();
             return Err(StoreError::damaged(format!(
                 "{path} can be read by others; make it yours alone with: chmod 600 {path}"
             )));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::prepared(Connection::open_with_flags(path, flags)?)
+        Self::prepared(Connection::open_with_flags(path, flags)?, begin)
     }
 
     /// Opens a file that is there, of the newest form, to read it and nothing else.
@@ -92,15 +101,15 @@ impl Store {
 
     /// A store that lasts as long as the value: for tests.
     pub fn in_memory() -> Stored<Self> {
-        Self::prepared(Connection::open_in_memory()?)
+        Self::prepared(Connection::open_in_memory()?, |_| Ok(()))
     }
 
-    fn prepared(db: Connection) -> Stored<Self> {
+    fn prepared(db: Connection, begin: impl FnOnce(&Tx<'_>) -> Stored<()>) -> Stored<Self> {
         db.busy_timeout(BUSY_TIMEOUT)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "foreign_keys", true)?;
-        schema::prepare(&db)?;
+        schema::prepare(&db, begin)?;
         db.set_prepared_statement_cache_capacity(64);
         Ok(Self(db, None))
     }
@@ -198,7 +207,7 @@ mod tests {
     #[test]
     fn what_is_committed_is_synced_and_the_journal_is_a_wal() {
         let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&dir.path().join("wallet.sqlite")).expect("opens");
+        let store = Store::open_beginning(&dir.path().join("wallet.sqlite"), |_| Ok(())).expect("opens");
         let ask = |name| -> String {
             store
                 .0
@@ -215,7 +224,7 @@ mod tests {
     fn a_wallet_is_its_owners_alone_and_one_that_others_can_read_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("wallet.sqlite");
-        drop(Store::open(&path).expect("opens"));
+        drop(Store::open_beginning(&path, |_| Ok(())).expect("opens"));
         let rights = std::fs::metadata(&path).expect("made").permissions().mode();
         assert_eq!(rights & 0o777, 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("ours");
@@ -227,7 +236,7 @@ mod tests {
     fn a_file_of_the_form_before_the_last_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("wallet.sqlite");
-        let store = Store::open(&path).expect("opens");
+        let store = Store::open_beginning(&path, |_| Ok(())).expect("opens");
         store.0.pragma_update(None, "user_version", 1).expect("a pragma");
         assert!(Store::open(&path).is_err());
     }
@@ -284,7 +293,7 @@ mod tests {
     fn a_file_of_another_form_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("wallet.sqlite");
-        let store = Store::open(&path).expect("opens");
+        let store = Store::open_beginning(&path, |_| Ok(())).expect("opens");
         store.0.pragma_update(None, "user_version", 9).expect("a pragma");
         assert!(Store::open(&path).is_err());
     }

@@ -5,6 +5,9 @@
 
 use rusqlite::Connection;
 
+use super::Tx;
+use crate::ports::Stored;
+
 /// The form that [`TABLES`] makes; every upgrade makes the next one.
 pub const FIRST_FORM: u32 = 2;
 
@@ -120,20 +123,23 @@ pub fn is_newest(db: &Connection) -> Result<(), rusqlite::Error> {
     }
 }
 
-/// Makes the tables in a new file, and brings those of an older form up to date; refuses a file of a form that it does
-/// not know. Safe against another process doing the same.
-pub fn prepare(db: &Connection) -> Result<(), rusqlite::Error> {
+/// Makes the tables in a new file, with what `begin` writes there, and brings those of an older form up to date; refuses a
+/// file of a form that it does not know. Safe against another process doing the same.
+pub fn prepare(db: &Connection, begin: impl FnOnce(&Tx<'_>) -> Stored<()>) -> Stored<()> {
     let newest = newest();
     if form(db)? == newest {
         return Ok(());
     }
-    let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
-    let held = form(&tx)?;
+    let tx = Tx(rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?, None);
+    let held = form(&tx.0)?;
     if held != 0 && !(FIRST_FORM..=newest).contains(&held) {
-        return Err(unknown(held));
+        return Err(unknown(held).into());
     }
-    step_up(&tx, held, newest)?;
-    tx.commit()
+    step_up(&tx.0, held, newest)?;
+    if held == 0 {
+        begin(&tx)?;
+    }
+    Ok(tx.0.commit()?)
 }
 
 /// Makes the tables of form `to` from those of form `held` (0: none yet).
@@ -166,7 +172,7 @@ mod tests {
         db.pragma_update(None, "user_version", FIRST_FORM).expect("a pragma");
         db.execute("INSERT INTO shares VALUES (x'01', 'p', 'n', 1, 2, '', x'')", []).expect("a row");
         for _ in 0..2 {
-            prepare(&db).expect("upgraded, once");
+            prepare(&db, |_| Ok(())).expect("upgraded, once");
             let row: (String, Option<String>) = db
                 .query_row("SELECT name, folder FROM shares", [], |row| Ok((row.get(0)?, row.get(1)?)))
                 .expect("kept");

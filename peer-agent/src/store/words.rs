@@ -141,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("wallet.sqlite");
         let (broker, mut alice, key) = (TestBroker::new(), Peer::new(1), WordKey::generate());
-        alice.store = Store::open(&path).expect("opens");
+        alice.store = Store::open_beginning(&path, |_| Ok(())).expect("opens");
         let old = alice.buy(&broker, chain_of(50, Suite::Sha256)).remove(0).ecoin;
         let last = |store: &Store, id| store.read(|tx| tx.ecoin(id)).map(|ecoin| ecoin.expect("there").last);
         let word = last(&alice.store, old).expect("clear");
@@ -165,7 +165,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("wallet.sqlite");
         let (broker, mut alice, key) = (TestBroker::new(), Peer::new(1), WordKey::generate());
-        alice.store = Store::open(&path).expect("opens");
+        alice.store = Store::open_beginning(&path, |_| Ok(())).expect("opens");
         let ecoin = alice.buy(&broker, chain_of(50, Suite::Sha256)).remove(0).ecoin;
         let word = alice.store.read(|tx| tx.ecoin(ecoin)).expect("clear").expect("there").last;
         let mut crashed = Store::open(&path).expect("opens");

@@ -171,7 +171,7 @@ fn grants_by_parallel_processes_never_overlap() {
     let path = dir.path().join("wallet.sqlite");
     let broker = TestBroker::new();
     let mut alice = Peer::new(1);
-    alice.store = Store::open(&path).expect("opens");
+    alice.store = Store::open_beginning(&path, |_| Ok(())).expect("opens");
     let ecoins: Vec<Touchstone> = (0..2).flat_map(|_| alice.buy(&broker, chain_of(60, Suite::Sha256))).collect();
     let orders: Vec<Vec<Digest>> = (0..4)
         .map(|seed| {

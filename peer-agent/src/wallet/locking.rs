@@ -13,8 +13,7 @@ use super::purse::Chain;
 use crate::ports::{Coins, Entry, History, Locking, PurchaseState, Purchases, Slot, Slots, StoreError, Stored};
 
 /// What a person is told that uses a home made from a backup before it is locked.
-pub const RESTORE_FIRST: &str =
-    "this home was made from a backup and may have forgotten what it spent since; run first: netpay wallet restore";
+pub const RESTORE_FIRST: &str = "this home was made from a backup, or its wallet is gone, and it may have forgotten what it spent; run first: netpay wallet restore";
 
 /// The broker's signed word on this peer's e-coins.
 #[derive(Clone, Debug)]
