@@ -15,6 +15,7 @@ use netpay_protocol::wire;
 use crate::errands::{Errands, Error};
 use crate::ports::{Broker, CallError, OwnPayout, Payouts as _, PurchaseState, Slot, Slots as _};
 use crate::wallet::paying_out::{self, Wish};
+use crate::wallet::refusals;
 
 impl From<paying_out::Error> for Error {
     fn from(error: paying_out::Error) -> Self {
@@ -104,6 +105,14 @@ impl<B: Broker> Errands<'_, B> {
             }
             Err(CallError::Problem(problem)) => {
                 let now_ms = (self.now_ms)();
+                let (request, until_ms) = (payout.content.request, payout.content.valid_until_ms);
+                // A no is not signed. The broker's list is: only what is not in it is given up.
+                if refusals::state_after(&problem, until_ms, now_ms) == Some(PurchaseState::Dropped)
+                    && let Some(held) = self.payouts().await?.into_iter().find(|held| held.request == request)
+                    && let Some(view) = held.view
+                {
+                    return Ok(view);
+                }
                 self.store.write(|tx| paying_out::rejected(tx, &payout.content, &problem, now_ms))?;
                 Err(CallError::Problem(problem).into())
             }

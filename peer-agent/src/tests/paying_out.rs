@@ -159,6 +159,27 @@ fn a_payout_whose_time_is_over_is_asked_about_once_more_before_a_new_one_is_made
 }
 
 #[test]
+fn a_payout_that_was_debited_is_not_given_up_because_somebody_says_that_its_time_is_over() {
+    for by_another_command in [false, true] {
+        let (broker, bob) = scene();
+        broker.lose.set(4);
+        pay_out(&bob, &broker, 30).expect_err("its answers were kept from it");
+        assert_eq!(broker.paid_out(), 30);
+        broker.problems.borrow_mut().push(Problem::new(Kind::RequestExpired, "says a bus that lies"));
+        let later = || NOW + 2 * HOUR_MS;
+        let errands = Errands { now_ms: &later, ..bob.errands(&broker) };
+        if by_another_command {
+            wait(errands.resume_payouts()).expect("the broker answers");
+        } else {
+            let done = wait(errands.pay_out(&wish(30), new_request())).expect("the broker's list has it");
+            assert_eq!((done.again, done.view.amount), (true, Units(30)));
+        }
+        assert!(known(&bob).iter().all(|held| held.state == PurchaseState::Done && held.view.is_some()));
+        assert_eq!((known(&bob).len(), broker.paid_out()), (1, 30), "debited once");
+    }
+}
+
+#[test]
 fn an_answer_about_another_payout_or_not_signed_by_the_broker_is_not_believed() {
     struct Says<'a>(&'a TestBroker, fn(&TestBroker, PayoutView, Digest) -> Vec<u8>);
     impl Broker for Says<'_> {
