@@ -7,7 +7,7 @@
 use netpay_tests::processes::until;
 use serde_json::{Value, json};
 
-use crate::scene::{Ended, Scene};
+use crate::scene::{Ended, NOWHERE, Scene};
 use crate::stage::Aged;
 
 /// What is sold and not redeemed when a home was lost: Alice's two old e-coins but for what she spent of one, and Bob's.
@@ -118,13 +118,11 @@ impl Scene<'_> {
 
     /// A crash leaves no home, or all of it.
     fn restore(&mut self) {
-        let nowhere = [("NETPAY_NATS".to_owned(), "nats://127.0.0.1:1".to_owned())];
         let home = self.stage.town.world.path(&self.home("alice"));
         for _ in 0..2 {
-            let before = self.variables.clone();
-            self.variables.extend(nowhere.clone());
+            self.variables.push(NOWHERE.map(str::to_owned).into());
             let ended = self.command("restore", "alice", &["wallet", "backup", "restore", "aged.backup"]);
-            self.variables = before;
+            self.variables.pop();
             if home.exists() {
                 assert!(ended.code == Some(0) && ended.json()["locked"] == false || self.crashed, "{}", ended.said);
                 return;
@@ -151,7 +149,9 @@ impl Scene<'_> {
     fn try_the_old_words(&mut self, aged: &Aged) {
         let got = self.download("alice", &aged.bobs, "bob", "10");
         assert!(got.code.is_some_and(|code| code != 0), "an old word was granted:\n{}", got.said);
-        if self.peer("alice", &["wallet", "show"])["wallet"][0]["locked"] == false {
+        let old = self.peer("alice", &["wallet", "show"])["wallet"][0].clone();
+        assert_eq!(old["grants"], json!([]), "an old word was granted");
+        if old["locked"] == false {
             let bought = self.command("", "alice", &["buy", "--n", "10"]);
             assert!(bought.said.contains("run first: netpay wallet restore"), "{:?}:\n{}", bought.code, bought.said);
         }
