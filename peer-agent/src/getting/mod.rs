@@ -314,13 +314,20 @@ impl<'a> Obtaining<'a> {
         Ok(quoted)
     }
 
-    /// What was paid for this file already, but for one order.
+    /// What was paid for this file already, but for one order. When the person said the most that it may cost, what an
+    /// earlier run paid and got nothing for counts, too: the same command again must not cost as much again.
     fn spent(&self, but: Option<Digest>) -> Result<Spent, Error> {
-        let mut orders = Vec::new();
-        for digest in self.orders()?.into_iter().filter(|order| Some(*order) != but) {
-            orders.extend(self.wish.store.read(|tx| tx.out_order(digest))?);
-        }
-        Ok(Spent::on(&orders))
+        let mut digests = self.orders()?;
+        self.wish.store.read(|tx| {
+            if self.wish.max_price.is_some() {
+                digests.extend(tx.begun_out_orders(self.wish.content)?.iter().map(granting::order_of));
+            }
+            digests.sort();
+            digests.dedup();
+            let others = digests.iter().filter(|order| Some(**order) != but);
+            let orders = others.map(|order| tx.out_order(*order)).collect::<Result<Vec<_>, StoreError>>()?;
+            Ok(Spent::on(&orders.into_iter().flatten().collect::<Vec<_>>()))
+        })
     }
 
     async fn run(&mut self, supplier: &impl Supplier, order: &OutOrder, most: Units) -> Result<(), Error> {

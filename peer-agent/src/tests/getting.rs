@@ -409,6 +409,27 @@ fn the_most_that_it_may_cost_holds_for_all_suppliers_together() {
 }
 
 #[test]
+fn the_most_that_it_may_cost_holds_over_runs_although_the_first_supplier_brought_nothing() {
+    let scene = Scene::new(1, (20, 20));
+    let (bob, carol) = (scene.stall(&scene.bob), scene.stall(&scene.carol));
+    // A quote, a payment, and then silence.
+    bob.answers.set(2);
+    let per_payment = |stall: &Stall<'_>, max| {
+        scene.run(Mode::PerPayment, Some(max), async |mut obtaining| {
+            let result = obtaining.buy_from(stall, stall.peer.id(), Some(Units(20))).await;
+            obtaining.leave().map(|_| result)
+        })
+    };
+    per_payment(&bob, 20).expect("left").expect_err("no chunk came");
+    assert_eq!((bob.till(), carol.till()), (20, 0));
+    let again = per_payment(&carol, 39).expect("left");
+    assert!(matches!(again, Err(Error::TooDear(_))), "{again:?}");
+    assert_eq!(carol.till(), 0);
+    per_payment(&carol, 40).expect("left").expect("allowed by the person");
+    assert_eq!(carol.till(), 20);
+}
+
+#[test]
 fn a_crash_before_the_file_has_its_name_asks_nobody_and_pays_nobody() {
     let scene = Scene::new(1, (30, 30));
     let bob = scene.stall(&scene.bob);
