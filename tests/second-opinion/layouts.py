@@ -243,6 +243,12 @@ LAYOUTS = {
 }
 
 
+def is_file_name(name):
+    """Whether a name is one as in a listing; its length is looked at where it is read."""
+    control = any(ord(c) < 32 or 127 <= ord(c) < 160 for c in name)
+    return name not in ("", ".", "..") and not control and "/" not in name and "\\" not in name
+
+
 def relations(what, v):
     """What must hold between the fields of a layout, after all of them were read."""
     if what == "keys":
@@ -271,9 +277,7 @@ def relations(what, v):
         require(v["destination"] != "", "value", "destination")
     elif what == "listing":
         require(v["expires_ms"] - v["issued_at_ms"] <= DAY_MS, "value", "lives too long")
-        require(v["name"] not in ("", ".", ".."), "value", "name")
-        control = any(ord(c) < 32 or 127 <= ord(c) < 160 for c in v["name"])
-        require(not control and "/" not in v["name"] and "\\" not in v["name"], "value", "name")
+        require(is_file_name(v["name"]), "value", "name")
 
 
 def tag(what):

@@ -9,7 +9,7 @@ import layouts
 DAY_MS = layouts.DAY_MS
 BROKEN_NAMES = {
     "no name": "", "dot": ".", "dots": "..", "path": "a/b", "other path": "a\\b", "control character": "a\nb",
-    "name of 256 bytes": "x" * 256,
+    "delete": "a\x7fb", "next line": "a\x85b", "name of 256 bytes": "x" * 256,
 }
 
 
@@ -49,7 +49,7 @@ def edits(what, good):
                 "no claims promised": (88, 4, u32(0))}
     if what == "payout":
         length = 4 + len(good["destination"])
-        return {"nothing": (56, 8, u64(0)), "nowhere": (64, length, text("")),
+        return {"amount 0": (56, 8, u64(0)), "nowhere": (64, length, text("")),
                 "257 bytes": (64, length, text("x" * 257)), "not UTF-8": (68, 1, b"\xff")}
     if what == "quote":
         return {
@@ -106,10 +106,12 @@ def broken_messages(content, buy, sign):
         "Paid: unknown key": b"\xa2\x00\x05\x01\x05", "Paid: key twice": b"\xa2\x00\x05\x00\x05",
         "Paid: missing key": b"\xa0", "Paid: negative": b"\xa1\x00\x20", "Paid: float": b"\xa1\x00\xf9\x45\x00",
         "Paid: text": b"\xa1\x00\x615", "Paid: tagged": b"\xa1\x00\xc1\x05", "Paid: text key": b"\xa1\x610\x05",
+        "Paid: 2000 arrays, each in the other": b"\x81" * 2_000,
+        "Paid: an unknown key, seven deep": b"\xa2\x00\x05\x01" + b"\x81" * 5 + b"\x80",
         "Done: a key": b"\xa1\x00\x05",
         "AskQuote: keys not in order": b"\xa2\x01\x00" + asked,
-        "AskQuote: 31 bytes of 32": b"\xa3\x00\x58\x1f" + content + b"\x01\x00\x02\x02",
-        "AskQuote: 33 bytes for 32": b"\xa3\x00\x58\x21" + content + b"\x01\x00\x02\x02",
+        "AskQuote: 31 bytes of 32": b"\xa3\x00\x58\x1f" + content[:31] + b"\x01\x00\x02\x02",
+        "AskQuote: 33 bytes for 32": b"\xa3\x00\x58\x21" + content + b"\x07\x01\x00\x02\x02",
         "AskQuote: an id in pieces": b"\xa2\x00\x5f\x58\x20" + content + b"\xff\x01\x00",
         "AskQuote: u64 and one": b"\xa2" + asked + b"\x01\xc2\x49\x01" + bytes(8),
         "Buy: null for absent": b"\xa2\x00" + thing + b"\x01\xf6",

@@ -1,8 +1,8 @@
 """What travels: every CBOR message from values to canonical bytes and back (page 1 and netpay.cddl).
 
-The reader first takes bytes apart (lengths are definite, but need not be short), then fits them to the shape that is
-expected, then writes the value again and compares: only the canonical encoding passes. The error tells which check of
-page 1 refused.
+The reader first looks for lengths that are not told, then takes bytes apart (lengths need not be short), fits them to
+the shape that is expected, writes the value again and compares: only the canonical encoding passes. The error tells
+which check of page 1 refused.
 Values are dictionaries by field name, absent optional fields are None.
 """
 
@@ -60,8 +60,6 @@ class Source:
             raise shape_error("too deep")
         first = self.take(1)[0]
         major, low = first >> 5, first & 31
-        if low == 31 and major in (2, 3, 4, 5, 7):
-            raise MessageError("not_canonical", "an indefinite length, or a break")
         if low < 24:
             count = low
         elif low < 28:
@@ -90,6 +88,21 @@ class Source:
         """So many items; the first that is not there ends it."""
         for _ in range(count):
             yield self.item(depth + 1)
+
+
+def lengths_are_told(data):
+    """Check 2 of page 1: reads the heads of all items, whatever holds what; none is of indefinite length."""
+    source = Source(data)
+    while source.at < len(data):
+        first = source.take(1)[0]
+        major, low = first >> 5, first & 31
+        if low == 31 and major in (2, 3, 4, 5, 7):
+            raise MessageError("not_canonical", "an indefinite length, or a break")
+        if low >= 28:
+            raise shape_error("a reserved length")
+        count = low if low < 24 else int.from_bytes(source.take(1 << low - 24), "big")
+        if major in (2, 3):
+            source.take(count)
 
 
 def head(major, count):
@@ -398,6 +411,7 @@ def decode(name, data):
     """The value of a message; every other encoding than the canonical one is refused (page 1, in its order)."""
     if len(data) > MESSAGE_BYTES:
         raise MessageError("too_large")
+    lengths_are_told(data)
     source = Source(data)
     value = MESSAGES[name].fit(source.item())
     if source.at != len(data):

@@ -131,6 +131,22 @@ def no_notice(world):
     world.till.revoked = None
 
 
+def notice_from_the_future(world):
+    """The clock went back since the revocation list was taken."""
+    signed, fields = world.till.revoked
+    world.till.revoked = (signed, fields | {"issued_at_ms": NOW + rules.CLOCK_MS + 1})
+
+
+def restored(world):
+    """The till was made from a copy, and is not locked."""
+    world.till.restored = True
+
+
+def locked(world):
+    """The till was locked in the very millisecond in which the e-coin was issued."""
+    world.till.locked_through_ms = NOW
+
+
 def suspended(world):
     """The payer is on the revocation list."""
     world.till.learn_revoked(revocation_list(2, [PAYER, OTHER]), NOW)
@@ -144,38 +160,41 @@ def late_quote(world):
 FAULTS = [  # in the order of page 12: number, problem, what is wrong
     (2, "not_found", put(order=b"\x02" * 32)),
     (2, "not_found", put(sender=OTHER)),
-    (4, "payment_refused", put(form=2)),
-    (4, "payment_refused", put(form=3)),
-    (5, "payment_refused", change("stone", broker=bytes(16))),
-    (6, "unavailable", no_keys),
-    (7, "payment_refused", change("stone", issued_at_ms=NOW - HOUR - 1)),
-    (7, "payment_refused", change("stone", kid=chains.kid_of(STATEMENT.key))),
-    (7, "payment_refused", key_revoked),
-    (8, "unavailable", old_keys),
-    (8, "payment_refused", put(stone_signer=STATEMENT)),
-    (9, "payment_refused", change("policy", suites=(chains.MD5,))),
-    (9, "payment_refused", change("policy", max_unit_value=UNIT - 1)),
-    (9, "payment_refused", change("policy", bound_only=True)),
-    (9, "payment_refused", change("policy", min_account_age_ms=HOUR + 1)),
-    (10, "payment_refused", change("stone", guarantee={"kind": 1, "payee": OTHER})),
-    (11, "payment_refused", change("stone", payer=OTHER)),
-    (13, "payment_refused", change("grant", payee=OTHER)),
-    (14, "payment_refused", put(grant_signer=BOB)),
-    (14, "payment_refused", change("grant", broker=bytes(16))),
-    (15, "payment_refused", change("grant", to=3)),
-    (15, "payment_refused", change("grant", to=N + 2)),
-    (15, "payment_refused", change("grant", **{"from": 0})),
-    (17, "unavailable", no_notice),
-    (17, "unavailable", change("policy", max_revocation_age_ms=-1)),
-    (18, "suspended", suspended),
-    (19, "payment_refused", change("policy", spend_margin_ms=HOUR)),
-    (20, "busy", change("policy", max_exposure_per_payer_units=3 * UNIT - 1)),
-    (20, "busy", change("policy", max_exposure_units=3 * UNIT - 1)),
-    (21, "request_expired", late_quote),
-    (23, "payment_refused", put(words=[])),
-    (23, "payment_refused", put(words=[bytes(32)] + WORDS[1:4])),
-    (24, "payment_refused", put(words=[WORDS[4]])),
-    (25, "payment_refused", put(words=[WORDS[2], bytes(32), WORDS[3]])),
+    (4, "unavailable", restored),
+    (5, "payment_refused", put(form=2)),
+    (5, "payment_refused", put(form=3)),
+    (6, "payment_refused", change("stone", broker=bytes(16))),
+    (7, "unavailable", no_keys),
+    (8, "payment_refused", change("stone", issued_at_ms=NOW - HOUR - 1)),
+    (8, "payment_refused", change("stone", kid=chains.kid_of(STATEMENT.key))),
+    (8, "payment_refused", key_revoked),
+    (9, "unavailable", old_keys),
+    (9, "payment_refused", put(stone_signer=STATEMENT)),
+    (10, "payment_refused", change("policy", suites=(chains.MD5,))),
+    (10, "payment_refused", change("policy", max_unit_value=UNIT - 1)),
+    (10, "payment_refused", change("policy", bound_only=True)),
+    (10, "payment_refused", change("policy", min_account_age_ms=HOUR + 1)),
+    (11, "payment_refused", change("stone", guarantee={"kind": 1, "payee": OTHER})),
+    (12, "payment_refused", locked),
+    (13, "payment_refused", change("stone", payer=OTHER)),
+    (15, "payment_refused", change("grant", payee=OTHER)),
+    (16, "payment_refused", put(grant_signer=BOB)),
+    (16, "payment_refused", change("grant", broker=bytes(16))),
+    (17, "payment_refused", change("grant", to=3)),
+    (17, "payment_refused", change("grant", to=N + 2)),
+    (17, "payment_refused", change("grant", **{"from": 0})),
+    (19, "unavailable", no_notice),
+    (19, "unavailable", change("policy", max_revocation_age_ms=-1)),
+    (19, "unavailable", notice_from_the_future),
+    (20, "suspended", suspended),
+    (21, "payment_refused", change("policy", spend_margin_ms=HOUR)),
+    (22, "busy", change("policy", max_exposure_per_payer_units=3 * UNIT - 1)),
+    (22, "busy", change("policy", max_exposure_units=3 * UNIT - 1)),
+    (23, "request_expired", late_quote),
+    (25, "payment_refused", put(words=[])),
+    (25, "payment_refused", put(words=[bytes(32)] + WORDS[1:4])),
+    (26, "payment_refused", put(words=[WORDS[4]])),
+    (27, "payment_refused", put(words=[WORDS[2], bytes(32), WORDS[3]])),
 ]
 
 
@@ -196,7 +215,8 @@ class TillTest(unittest.TestCase):
             with self.subTest(check=number, place=place):
                 world = World()
                 fault(world)
-                self.assertEqual(self.refused(world).name, name)
+                problem = self.refused(world)
+                self.assertEqual((problem.row, problem.name), (number, name))
 
     def test_the_earlier_fault_answers(self):
         pairs, later_ones = 0, {number: late for number, _, late in reversed(FAULTS)}
@@ -256,6 +276,14 @@ class TillTest(unittest.TestCase):
         self.assertEqual(world.reveal(12, form=2, **{"from": 6, "to": 16}), 12 * UNIT)
         self.assertEqual(world.reveal(5, form=2, **{"from": 4, "to": 6}), 12 * UNIT)
         self.assertEqual(sorted(world.till.ecoins[ECOIN].grants), [1, 6], "a grant that brings nothing is not kept")
+        self.assertEqual(world.till.exposure(PAYER), (10 + 7) * UNIT, "but are twice at risk")
+        self.assertEqual(world.reveal(12, form=2, **{"from": 1, "to": 21}), 12 * UNIT)
+        first = world.till.ecoins[ECOIN].grants[1]
+        self.assertEqual((first.fields["to"], first.through, first.word), (21, 10, WORDS[10]), "only `to` grows")
+        self.assertEqual(world.reveal(20, **{"from": 1}), 20 * UNIT)
+        self.assertEqual(world.till.exposure(), (20 + 7) * UNIT)
+        world.till.ecoins[ECOIN].grants[1].lost = True
+        self.assertEqual(world.till.exposure(), 7 * UNIT, "what is lost is not at risk")
 
     def test_claims_and_verdicts(self):
         verdicts = (rules.CREDITED, rules.ALREADY_PAID, rules.CONFLICTING, rules.UNKNOWN_ECOIN, rules.INVALID)
@@ -309,6 +337,10 @@ class TillTest(unittest.TestCase):
         self.assertTrue(own.learn_revoked(revocation_list(seq=3), NOW))
         self.assertTrue(own.learn_revoked(revocation_list(seq=2), NOW))
         self.assertEqual(own.revoked[1]["seq"], 3)
+        early = NOW - rules.CLOCK_MS - 1
+        self.assertIsNone(own.suspensions(early), "from the future, once the clock was set back")
+        self.assertTrue(own.learn_revoked(revocation_list(seq=2, issued_at_ms=early), early))
+        self.assertEqual(own.revoked[1]["seq"], 2, "what is from the future holds back no lower one")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ here fails.
 """
 
 import collections
+import copy
+import dataclasses
 import unittest
 
 import cbor2
@@ -18,6 +20,9 @@ import malformed_edits
 import messages
 import rules
 import sealing
+import tickets
+import till
+import told_payments
 import vectors
 from vectors import exactly
 
@@ -39,6 +44,10 @@ STRETCHES = {  # first chunk, count, price: of a file of three chunks at 25, at 
     "whole": (0, 3, 25), "whole cheap": (0, 3, 2), "part": (1, 2, 17), "one chunk": (2, 1, 9), "free": (0, 3, 0),
     "dearest": (0, 3, rules.U64),
 }
+ACCEPTING = (
+    "check", "me", "pinned", "now_ms", "keys", "revoked", "policy", "restored", "locked_through_ms", "order", "held",
+    "sender", "pay", "paid_units", "problem",
+)
 PARTS = {(25, 2, 3), (25, 1, 3), (25, 3, 3), (0, 1, 3), (10, 0, 0), (1, 1, 1_000)}
 EVERYBODY = [vectors.signer(byte) for byte in vectors.BROKER_KEYS + (11, 12, 13)]
 
@@ -364,11 +373,13 @@ class Vectors(unittest.TestCase):
                     self.assertEqual(found is not None, good)
                     self.assertIn(found, (None, vectors.KIDS[unhex(kid)].key))
                 else:
-                    check, _, keys, cbor, good = exactly(v, "check", "pinned", "keys", "cbor", "good")
+                    check, _, keys, now, cbor, good = exactly(v, "check", "pinned", "keys", "now_ms", "cbor", "good")
                     self.assertEqual(check, "revoked")
                     keys = rules.believed_keys(pinned, messages.decode("SignedKeyList", unhex(keys)))
-                    believed = rules.believed_revoked(keys, messages.decode("signed revoked", unhex(cbor)))
+                    believed = rules.believed_revoked(keys, messages.decode("signed revoked", unhex(cbor)), now)
                     self.assertIs(believed is not None, good)
+                    self.ahead_as_told(v["name"], layouts.decode("revoked", messages.decode(
+                        "signed revoked", unhex(cbor)).layout)["issued_at_ms"] - now)
 
     def somebody_signed(self, cbor, name):
         """That one of the vectors' keys signed these very bytes, also where it is the wrong one."""
@@ -378,6 +389,11 @@ class Vectors(unittest.TestCase):
         thing = value if isinstance(value, messages.Signed) else value["list"]
         self.assertIn(thing.signature, [signer.sign(thing.layout) for signer in EVERYBODY])
         self.assertTrue(isinstance(value, messages.Signed) or value["root"] in roots)
+
+    def ahead_as_told(self, name, ahead):
+        """That a revocation list is as far ahead of the clock as its name tells."""
+        told = {"5 minutes ahead": rules.CLOCK_MS, "5 minutes and a ms ahead": rules.CLOCK_MS + 1}.get(name)
+        self.assertTrue(ahead == told if told else ahead <= 0, ahead)
 
     def sought(self, name, keys):
         """The purpose and the time that a search's name tells."""
@@ -392,6 +408,125 @@ class Vectors(unittest.TestCase):
                 start, to, through, n, covered = exactly(v, "from", "to", "through", "n", "covered")
                 self.assertEqual(v["name"], f"{start}..{to} through {through} of {n}")
                 self.assertIs(rules.covers(start, to, through, n), covered)
+
+    def test_accepting(self):
+        rows = set()
+        for v in self.each("accepting"):
+            with self.at(v):
+                exactly(v, *ACCEPTING)
+                own = till.Till(unhex(v["pinned"]), unhex(v["me"]), self.policy_told(v["policy"]))
+                own.restored, own.locked_through_ms = v["restored"], v["locked_through_ms"]
+                self.lists_told(own, v["keys"], v["revoked"], v["now_ms"])
+                digest = self.order_told(own, v["order"])
+                if v["held"] is not None:
+                    self.ecoin_told(own, v["held"])
+                sender, pay, row, paid, problem = unhex(v["sender"]), unhex(v["pay"]), *(
+                    v[name] for name in ("check", "paid_units", "problem"))
+                self.assertEqual(pay, told_payments.made(v["name"], digest, own.broker))
+                own.restored |= row == 3  # check 4 is not reached
+                answer = self.answer(own, sender, pay, v["now_ms"])
+                self.assertEqual(answer, (paid, problem, row if problem else None))
+                if paid is not None:
+                    self.assertEqual(self.answer(own, sender, pay, v["now_ms"]), answer, "again")
+                rows.add(row)
+        self.assertEqual(rows, set(range(1, 28)))
+
+    def policy_told(self, told):
+        """A payee's policy, no field of it left to a default."""
+        self.assertEqual(set(told), {field.name for field in dataclasses.fields(till.Policy)})
+        return till.Policy(**told)
+
+    def lists_told(self, own, keys, revoked, now):
+        """Has a till learn the lists of a vector; both are the broker's."""
+        if keys is not None:
+            self.somebody_signed(keys, "SignedKeyList")
+            self.assertTrue(own.learn_keys(messages.decode("SignedKeyList", unhex(keys))))
+        if revoked is not None:
+            self.somebody_signed(revoked, "signed revoked")
+            signed = messages.decode("signed revoked", unhex(revoked))
+            self.assertIs(own.learn_revoked(signed, now), keys is not None)
+
+    def order_told(self, own, told):
+        """Has a till know an order; returns its digest."""
+        self.assertEqual(set(told), {"quote", "asker", "paid_units"})
+        signed, quote = self.signed(told["quote"])
+        self.assertEqual((quote["broker"], quote["payee"]), (own.broker, own.peer))
+        digest = layouts.digest(signed.layout)
+        own.orders[digest] = till.Order(quote, unhex(told["asker"]), told["paid_units"])
+        return digest
+
+    def ecoin_told(self, own, told):
+        """Has a till know an e-coin and its claims; the words and the grants are what they should be."""
+        self.assertEqual(set(told), {"touchstone", "highest", "highest_word", "claims"})
+        signed, stone = self.signed(told["touchstone"])
+        _, words = chains.chain_from_master(MASTER, stone["suite"], stone["n"], stone["ecoin"])
+        self.assertEqual((stone["root"], unhex(told["highest_word"])), (words[0], words[told["highest"]]))
+        ecoin = own.ecoins[stone["ecoin"]] = till.Ecoin(signed, stone, told["highest"], unhex(told["highest_word"]))
+        for claim in told["claims"]:
+            self.assertEqual(set(claim), {
+                "from", "to", "order", "signature", "through", "word", "conflicting", "lost"})
+            start, through, word, order = claim["from"], claim["through"], unhex(claim["word"]), unhex(claim["order"])
+            index = {"broker": stone["broker"], "ecoin": stone["ecoin"], "from": start, "to": claim["to"],
+                     "payee": own.peer, "order": order}
+            layout, signature = layouts.encode("index", index), unhex(claim["signature"])
+            self.assertTrue(zip215.verify(stone["payer_key"], layout, signature))
+            self.assertEqual(vectors.signer(vectors.ALICE_SEED).sign(layout), signature)
+            self.assertEqual(word, words[through])
+            self.assertIn(order, own.orders)
+            self.assertIn(claim["lost"], (None, rules.INVALID, rules.UNAUTHORISED, rules.EXPIRED))
+            ecoin.grants[start] = till.Grant(messages.Signed(layout, signature), index, through, word,
+                                             lost=claim["lost"] is not None)
+            ecoin.accepted |= set(range(start, through + 1))
+            if claim["conflicting"] > 0:
+                own.cheats.add(stone["payer"])
+        self.assertEqual(told["highest"], max(ecoin.accepted))
+
+    def answer(self, own, sender, data, now):
+        """What a till answers: the sum, the problem and the row of page 12; a refusal changes nothing."""
+        before = copy.deepcopy((own.orders, own.ecoins, own.cheats))
+        try:
+            return own.accept(sender, messages.decode("Pay", data), now), None, None
+        except messages.MessageError:
+            name, row = "malformed", 1
+        except till.Problem as problem:
+            name, row = problem.name, problem.row
+        self.assertEqual((own.orders, own.ecoins, own.cheats), before)
+        return None, name, row
+
+    def test_tickets(self):
+        told = {v["name"]: v for v in vectors.load("tickets")}
+        good = {name: v["text"] for name, v in told.items() if v["error"] == "none"}
+        self.assertEqual(set(good), {"bare", "full", "name alone", "free"})
+        broken = tickets.broken(good)
+        self.assertEqual(set(broken), set(told) - set(good))
+        for v in self.each("tickets"):
+            with self.at(v):
+                if v["error"] == "none":
+                    self.ticket_both_ways(v)
+                    continue
+                text, error = exactly(v, "text", "error")
+                self.assertEqual(text, broken[v["name"]])
+                with self.assertRaises(tickets.TicketError) as caught:
+                    tickets.read(text)
+                self.assertEqual(caught.exception.kind, error)
+        self.assertEqual({v["error"] for v in told.values()}, {"none"} | set(tickets.ERRORS))
+
+    def ticket_both_ways(self, v):
+        """A good ticket: from the text to the fields and back; no letter of it may change."""
+        content, supplier, size, price, name, body, checksum, text, _ = exactly(
+            v, "content", "supplier", "size_bytes", "price_units", "file_name", "bytes", "checksum", "text", "error")
+        fields = {"content": unhex(content), "supplier": unhex(supplier), "size_bytes": size, "price_units": price,
+                  "file_name": name}
+        self.assertEqual(tickets.body(fields), unhex(body))
+        self.assertEqual(tickets.checksum(unhex(body)), unhex(checksum))
+        self.assertEqual(tickets.write(fields), text)
+        self.assertEqual(tickets.read(text), fields)
+        self.assertIn(unhex(supplier), vectors.PEERS)
+        for place, letter in enumerate(text):
+            changed = text[:place] + ("b" if letter == "a" else "a") + text[place + 1:]
+            with self.assertRaises(tickets.TicketError) as caught:
+                tickets.read(changed)
+            self.assertEqual(caught.exception.kind, "prefix" if place < len(tickets.PREFIX) else "damaged")
 
     def test_registrations(self):
         for v in self.each("registrations"):

@@ -15,8 +15,8 @@ import chains
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = pathlib.Path(os.environ.get("NETPAY_VECTORS") or ROOT / "protocol" / "test-data" / "vectors")
 FILES = {
-    "chains", "content", "grants", "ids", "layouts", "lists", "malformed", "messages", "paper", "quotes", "reaches",
-    "registrations", "sealing", "statements", "steps", "subjects", "verdicts", "zip215",
+    "accepting", "chains", "content", "grants", "ids", "layouts", "lists", "malformed", "messages", "paper", "quotes",
+    "reaches", "registrations", "sealing", "statements", "steps", "subjects", "tickets", "verdicts", "zip215",
 }
 LABELS = {"name", "why"}
 # The vectors' Ed25519 seeds are one byte, 32 times.
