@@ -106,17 +106,17 @@ def from_base32(letters):
 
 # --- what is no ticket -----------------------------------------------------------------------------------------------
 
-def broken(good):
-    """Every text that is to be refused, by name; made from the good ones."""
-    bare, data = good["bare"], body(read(good["bare"]))
+def broken(fields):
+    """Every text that is to be refused, by name; made from the ticket that tells content and supplier alone."""
+    bare, free, data = write(fields), write(fields | {"price_units": 0}), body(fields)
     named = data[:-1] + bytes([NAME])
-    last = LETTERS[LETTERS.index(good["free"][-1]) + 1]
+    last = LETTERS[LETTERS.index(free[-1]) + 1]
     return {
         "another prefix": PREFIX.upper() + bare[len(PREFIX):],
         "capital letters": PREFIX + bare[len(PREFIX):].upper(),
         "cut": bare[:-1],
         "padded": bare + "==",
-        "loose bits": good["free"][:-1] + last,
+        "loose bits": free[:-1] + last,
         "version 2": text_of(b"\2" + data[1:]),
         "flag 8": text_of(data[:-1] + b"\x08"),
         "a byte more": text_of(data + b"\0"),
