@@ -423,6 +423,7 @@ class Vectors(unittest.TestCase):
                 sender, pay, row, paid, problem = unhex(v["sender"]), unhex(v["pay"]), *(
                     v[name] for name in ("check", "paid_units", "problem"))
                 self.assertEqual(pay, told_payments.made(v["name"], digest, own.broker))
+                self.assertEqual(told_payments.surroundings(v["name"], v["held"] is not None), self.surroundings_of(v))
                 own.restored |= row == 3  # check 4 is not reached
                 answer = self.answer(own, sender, pay, v["now_ms"])
                 self.assertEqual(answer, (paid, problem, row if problem else None))
@@ -430,6 +431,15 @@ class Vectors(unittest.TestCase):
                     self.assertEqual(self.answer(own, sender, pay, v["now_ms"]), answer, "again")
                 rows.add(row)
         self.assertEqual(rows, set(range(1, 28)))
+
+    def surroundings_of(self, v):
+        """What a vector tells besides the payment, the lists and the e-coin."""
+        told = {name: v[name] for name in ("policy", "now_ms", "restored", "locked_through_ms", "sender")}
+        claims = v["held"]["claims"] if v["held"] else []
+        return told | {
+            "asker": v["order"]["asker"], "paid_units": v["order"]["paid_units"],
+            "claims": [tuple(c[name] for name in ("from", "to", "through", "conflicting", "lost")) for c in claims],
+        }
 
     def policy_told(self, told):
         """A payee's policy, no field of it left to a default."""

@@ -84,6 +84,47 @@ PAYMENTS = {  # whatever is not told here is as at first contact
     "worthless words below the last": {"words": [WORDS[1], WORDS[5]]},
 }
 
+POLICY = {
+    "suites": [chains.SHA256, chains.MD5], "max_unit_value": 1_000_000, "bound_only": False, "min_account_age_ms": 0,
+    "max_exposure_per_payer_units": 100_000, "max_exposure_units": 10_000_000, "max_revocation_age_ms": DAY_MS,
+    "spend_margin_ms": 60_000,
+}
+POLICIES = {  # what differs in the payee's policy
+    "suite": {"suites": [chains.MD5]},
+    "unit value at the most": {"max_unit_value": 5},
+    "unit value above the most": {"max_unit_value": 4},
+    "bearer": {"bound_only": True},
+    "bound to the payee": {"bound_only": True},
+    "account just old enough": {"min_account_age_ms": DAY_MS},
+    "account a ms too young": {"min_account_age_ms": DAY_MS + 1},
+    "exposure at the most": {"max_exposure_per_payer_units": 25},
+    "exposure of the payer": {"max_exposure_per_payer_units": 24},
+    "exposure in all": {"max_exposure_units": 24},
+}
+EXPIRY = NOW + 3_600_000
+CLOCKS = {  # where it is not the time at which all was issued
+    "repeated": NOW + 100 * DAY_MS,
+    "revocation list a day old": NOW + DAY_MS,
+    "revocation list too old": NOW + DAY_MS + 1,
+    "the quote's last ms": EXPIRY - 1,
+    "the quote has expired": EXPIRY,
+    "expired while it is paid": EXPIRY,
+}
+LOCKED = {"from before the locking": NOW, "from after the locking": NOW - 1}
+SENDERS = {"another's e-coin": OTHER, "one's own e-coin": PAYEE}
+ASKERS = SENDERS | {"another's order": OTHER}
+
+
+def surroundings(name, held):
+    """What a vector with this name tells besides the payment; what was paid before is what is held: W1 to W3."""
+    return {
+        "policy": POLICY | POLICIES.get(name, {}), "now_ms": CLOCKS.get(name, NOW),
+        "restored": name in ("restored", "repeated"), "locked_through_ms": LOCKED.get(name),
+        "sender": SENDERS.get(name, PAYER).hex(), "asker": ASKERS.get(name, PAYER).hex(),
+        "paid_units": 15 if held else 0,
+        "claims": [(1, 17, 3, int(name == "spent twice before"), 3 if name == "lost before" else None)] if held else [],
+    }
+
 
 def sign(signer, what, fields):
     """A signed thing."""
