@@ -270,6 +270,21 @@ class TillTest(unittest.TestCase):
         world.grant |= {"to": 31, "order": ORDER}
         self.assertEqual(self.refused(world).text, "another grant from the same word")
 
+    def test_just_good_enough(self):
+        world = World()
+        world.till.policy.max_exposure_per_payer_units = world.till.policy.max_exposure_units = 3 * UNIT
+        world.till.learn_revoked(revocation_list(2, issued_at_ms=NOW + rules.CLOCK_MS), NOW)
+        self.assertEqual(world.till.revoked[1]["seq"], 2)
+        self.assertEqual(world.pay(), 3 * UNIT)
+
+    def test_what_is_held_already_excuses_nothing_else(self):
+        world = World()
+        world.pay()
+        world.words, world.form = [], 3
+        self.assertEqual(self.refused(world).row, 25, "no repeat without words")
+        world.form, world.through, world.words, world.grant_signer = 2, 4, [WORDS[4]], BOB
+        self.assertEqual(self.refused(world).row, 16, "the same grant, but not its signature")
+
     def test_words_that_two_grants_reveal_count_once(self):
         world = World()
         self.assertEqual(world.reveal(10, form=1), 10 * UNIT)
