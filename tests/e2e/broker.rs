@@ -55,7 +55,7 @@ impl Given {
     }
 }
 
-fn problem(result: anyhow::Result<Vec<u8>>) -> Kind {
+fn problem<T: std::fmt::Debug>(result: anyhow::Result<T>) -> Kind {
     let error = result.expect_err("a problem was expected");
     error.downcast_ref::<Problem>().unwrap_or_else(|| panic!("{error:#}")).kind
 }
