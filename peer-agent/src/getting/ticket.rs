@@ -1,7 +1,8 @@
 //! Tickets: one content at one supplier, as a text to hand on. `netpay get TICKET` needs no index.
 //!
 //! A ticket is a hint and nobody's word: it is not signed, and what it says of name, size and price is only compared
-//! with what the supplier signs. It never makes anything be paid or believed.
+//! with what the supplier signs. It makes nothing be believed; its price is the most that is paid where neither the
+//! person nor a listing says another.
 //!
 //! The text is `netpay:` and then, in lower case and without padding, the base32 (RFC 4648) of these bytes, integers
 //! big-endian:
