@@ -130,9 +130,11 @@ impl SealingKey {
         Zeroizing::new(der.as_bytes().to_vec())
     }
 
-    /// Reads a PKCS#8 private key.
+    /// Reads a PKCS#8 private key that [`Self::to_der`] wrote. The RSA library computes the exponents and the coefficient
+    /// of the remainder theorem anew, whatever the file says of them: another file of the same key is damaged.
     pub fn from_der(der: &[u8]) -> Result<Self, BadSealingKey> {
-        RsaPrivateKey::from_pkcs8_der(der).map(Self).map_err(|_| BadSealingKey)
+        let key = RsaPrivateKey::from_pkcs8_der(der).map(Self).map_err(|_| BadSealingKey)?;
+        if key.to_der().as_slice() == der { Ok(key) } else { Err(BadSealingKey) }
     }
 
     /// The public key, as it is registered.

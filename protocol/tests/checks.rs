@@ -117,6 +117,17 @@ fn sealed_words_open_for_their_peer_and_purchase_only() {
 }
 
 #[test]
+fn a_private_sealing_key_with_any_other_bytes_is_refused() {
+    let der = SealingKey::generate(2_048, &mut rng()).expect("in range").to_der();
+    // From the end, where the coefficient is, back through the exponents, the primes and the modulus.
+    for back in (1..der.len()).step_by(61) {
+        let mut damaged = der.to_vec();
+        damaged[der.len() - back] ^= 1;
+        assert!(SealingKey::from_der(&damaged).is_err(), "{back} bytes before the end");
+    }
+}
+
+#[test]
 fn a_registration_is_for_one_broker_by_its_own_key_with_sound_keys() {
     let sealing = SealingKey::generate(2_048, &mut rng()).expect("in range");
     let register = Register {
