@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use netpay_ledger::load;
+use netpay_ledger::rows::Totals;
 use netpay_protocol::ids::PeerId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use crate::actors::clock::Clock;
+use crate::actors::expiry::{ExpireNow, ExpiryActor};
 use crate::actors::gateway::GatewayActor;
 use crate::actors::index::IndexActor;
 use crate::actors::ledger::LedgerActor;
@@ -27,10 +30,10 @@ use crate::ports::{Observe, State, now_ms};
 use crate::store::{Hold, Store};
 use crate::telemetry::{http, metrics::Metrics};
 
-/// Which life of the broker this is; a restore from backup begins another.
-const INCARNATION: u64 = 1;
 /// How often the stored rows are scanned.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
+/// How often e-coins whose time is over are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// How long a stopping process waits for what it has begun.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -154,6 +157,24 @@ fn announce(config: &Config, http: &str, json: bool) {
     }
 }
 
+/// What waits for an operator is said at the start, not only to the peer who asks.
+fn warn_of(totals: &Totals, clock: &Clock) {
+    if let Some(restored) = totals.restored {
+        tracing::warn!(
+            "this ledger was restored from a backup that ends at position {}: payouts, refunds and debts wait until you \
+             have gone through what was paid meanwhile, and said: netpay-broker ledger reconcile",
+            restored.head.position
+        );
+    }
+    if !clock.is_trusted() {
+        tracing::warn!(
+            "the clock jumped, or the last record (from {} ms) is more than a day old or from the future: refunds and debts \
+             wait until you have looked at the clock, and said: netpay-broker ledger confirm-clock",
+            totals.recorded_at_ms
+        );
+    }
+}
+
 impl Node {
     async fn start_broker(
         &mut self,
@@ -165,9 +186,12 @@ impl Node {
     ) -> anyhow::Result<()> {
         let state: Arc<dyn State> = Arc::<Store>::clone(&store);
         let observe: Arc<dyn Observe> = Arc::<Metrics>::clone(metrics);
-        metrics.start(&load::totals(&&*state)?);
+        let totals = load::totals(&&*state)?;
+        metrics.start(&totals);
+        let clock = Arc::new(Clock::new(&totals));
+        warn_of(&totals, &clock);
         let journal = Box::new(LocalJournal::new(store)?);
-        let writer = LedgerActor::new(Arc::clone(&state), journal, Arc::clone(&observe), INCARNATION);
+        let writer = LedgerActor::new(Arc::clone(&state), journal, Arc::clone(&observe), Arc::clone(&clock));
         let ledger = self.actors.start(config.queues.ledger, writer);
         let desk = Arc::new(Desk {
             keys,
@@ -175,7 +199,8 @@ impl Node {
             ledger: ledger.clone(),
             policy: config.policy,
             operators: config.operators.clone(),
-            incarnation: INCARNATION,
+            incarnation: totals.incarnation(),
+            clock: Arc::clone(&clock),
             budget: Budget::default(),
             revoked: Mutex::default(),
         });
@@ -184,7 +209,8 @@ impl Node {
         let verify =
             self.actors.start_pool(threads, config.queues.verify, move || VerifyActor { desk: Arc::clone(&shared) });
         let gateway = self.actors.start(config.queues.gateway, GatewayActor { verify: verify.clone() });
-        let scan = self.actors.start(1, ScanActor::new(state, observe));
+        let scan = self.actors.start(1, ScanActor::new(Arc::clone(&state), Arc::clone(&observe)));
+        let expiry = self.actors.start(1, ExpiryActor::new(state, ledger.clone(), clock, observe));
 
         self.services.push(bus.serve_broker(gateway.clone()).await?);
         self.tasks.push(notices::publish(bus.client.clone(), desk));
@@ -194,6 +220,13 @@ impl Node {
                 every.tick().await;
                 // One is still under way: the next will do.
                 let _ = scan.try_send(ScanNow);
+            }
+        }));
+        self.tasks.push(tokio::spawn(async move {
+            let mut every = tokio::time::interval(EXPIRE_EVERY);
+            loop {
+                every.tick().await;
+                let _ = expiry.try_send(ExpireNow);
             }
         }));
         self.samples.push(Box::new(move |metrics| {

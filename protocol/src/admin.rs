@@ -153,6 +153,21 @@ pub enum Order {
         #[n(1)]
         reason: String,
     },
+    /// After a restored backup: what can be brought back was, and what was paid outside is recorded. Payouts, refunds and
+    /// debts go on, and no e-coin is restored any more. Answer: [`LedgerView`].
+    #[n(12)]
+    Reconcile {
+        /// How that was found out.
+        #[n(0)]
+        reason: String,
+    },
+    /// The broker's clock is right, though it jumped or stood still for long. Answer: [`LedgerView`].
+    #[n(13)]
+    ConfirmClock {
+        /// How that was found out.
+        #[n(0)]
+        reason: String,
+    },
 }
 
 impl Order {
@@ -170,6 +185,8 @@ impl Order {
             Self::ListPayouts { .. } => "list-payouts",
             Self::SettlePayout { .. } => "settle-payout",
             Self::FailPayout { .. } => "fail-payout",
+            Self::Reconcile { .. } => "reconcile",
+            Self::ConfirmClock { .. } => "confirm-clock",
         }
     }
 }
@@ -268,6 +285,24 @@ pub struct EcoinView {
     /// What was paid to whom, in order of the words.
     #[n(11)]
     pub runs: Vec<PaidRun>,
+}
+
+/// How the ledger as a whole stands.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct LedgerView {
+    /// Which life of the broker.
+    #[n(0)]
+    pub incarnation: u64,
+    /// The head of the backup that this life began with, while that is not reconciled.
+    #[n(1)]
+    pub restored_from: Option<Head>,
+    /// Whether what depends on time goes on.
+    #[n(2)]
+    pub clock_trusted: bool,
+    /// The ledger's head when this was read.
+    #[n(3)]
+    pub head: Head,
 }
 
 /// Names one double spend.

@@ -126,6 +126,9 @@ impl BrokerId {
 }
 
 impl PeerId {
+    /// Who a debt to the operator itself is owed to. No hash that anybody will find.
+    pub const OPERATOR: Self = Self([0; 16]);
+
     /// The peer whose first signing key this is.
     pub fn of(first_key: &PublicKey) -> Self {
         Self(short_hash("p2p-netpay/v1/peer", first_key))

@@ -1,6 +1,6 @@
 //! Registration: a peer's keys, signed over all of them and the broker.
 
-use crate::ids::{BrokerId, PeerId};
+use crate::ids::{BrokerId, Digest, PeerId, RequestId};
 use crate::keys::{BadKey, PublicKey};
 use crate::layout::{Layout, Malformed, Reader, Signed, Writer};
 use crate::limits::MAX_SEALING_KEY_BYTES;
@@ -39,6 +39,45 @@ impl Layout for Register {
     }
 }
 
+/// An order to speak with other keys from now on. Layout `rotate`, signed with the account's present key. The new keys come
+/// beside it, in a registration that the new signing key signs, so that nobody takes over a key that is not its own. The
+/// peer's id stays; so does the key of its e-coins sold before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RotateKeys {
+    /// The broker.
+    pub broker: BrokerId,
+    /// Whose.
+    pub peer: PeerId,
+    /// The request.
+    pub request: RequestId,
+    /// After this the request is dead, unless it was carried out before.
+    pub valid_until_ms: u64,
+    /// The digest of the registration with the new keys.
+    pub register: Digest,
+}
+
+impl Layout for RotateKeys {
+    const WHAT: &'static str = "rotate";
+
+    fn write(&self, w: &mut Writer) {
+        w.fixed(&self.broker.0);
+        w.fixed(&self.peer.0);
+        w.fixed(&self.request.0);
+        w.u64(self.valid_until_ms);
+        w.fixed(&self.register.0);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            broker: BrokerId(r.fixed()?),
+            peer: PeerId(r.fixed()?),
+            request: RequestId(r.fixed()?),
+            valid_until_ms: r.u64()?,
+            register: Digest(r.fixed()?),
+        })
+    }
+}
+
 /// Why a registration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -73,5 +112,24 @@ impl Signed<Register> {
             return Err(Refused::SharedKey);
         }
         Ok(PeerId::of(signing_key))
+    }
+}
+
+/// Why a rotation is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRotated {
+    /// The new keys may not be registered.
+    #[error(transparent)]
+    Register(#[from] Refused),
+    /// It names other keys.
+    #[error("the rotation is not about this registration")]
+    OtherKeys,
+}
+
+impl Signed<RotateKeys> {
+    /// Everything that can be said of a rotation without the ledger; its signature is the account's business.
+    pub fn check(&self, register: &Signed<Register>) -> Result<(), NotRotated> {
+        register.check(self.content.broker)?;
+        if self.content.register == register.content.digest() { Ok(()) } else { Err(NotRotated::OtherKeys) }
     }
 }

@@ -2,15 +2,18 @@
 
 use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::ids::PeerId;
+use netpay_protocol::layout::Signed;
 use netpay_protocol::payout::{PayoutKey, PayoutState};
+use netpay_protocol::register::Register;
 use netpay_protocol::runs;
+use netpay_protocol::touchstone::Touchstone;
 
 use crate::command::DebtKey;
 use crate::event::{Account, DoubleSpend, Event, RedeemedClaim, SettledClaim};
 use crate::record::Record;
 use crate::rows::{
-    AccountRow, ConflictRow, DebtRow, EcoinRow, Opened, OwnedRow, PayoutRow, ReferenceRow, RequestRow, RunRow,
-    SuspendedRow,
+    AccountRow, ConflictRow, DebtRow, EcoinRow, ExpiryRow, KeysAt, Opened, OwnedRow, PayoutRow, ReferenceRow,
+    RequestRow, RestoredFrom, RunRow, SuspendedRow,
 };
 use crate::working_set::WorkingSet;
 
@@ -51,21 +54,8 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
             let row = ReferenceRow { peer: *peer, amount: *amount, position: place.position };
             ws.references.put(reference.clone(), row);
         }
-        Event::EcoinsIssued { order, touchstones, epoch } => {
-            for touchstone in touchstones {
-                let row = EcoinRow {
-                    touchstone: touchstone.clone(),
-                    epoch: *epoch,
-                    paid: WordCount(0),
-                    expired_at_ms: None,
-                    position: place.position,
-                };
-                ws.ecoins.put(touchstone.content.ecoin, row);
-                ws.owned.put((touchstone.content.payer, touchstone.content.ecoin), OwnedRow {});
-                ws.totals.ecoins_issued += 1;
-            }
-            let last = touchstones.iter().map(|t| t.content.redeem_until_ms).max().unwrap_or(0);
-            account(ws, order.content.payer, |row| row.last_redeem_until_ms = row.last_redeem_until_ms.max(last));
+        Event::EcoinsIssued { touchstones, epoch, .. } => {
+            touchstones.iter().for_each(|touchstone| put_ecoin(ws, touchstone, *epoch, place));
         }
         Event::BatchRedeemed { payee, claims } => {
             for claim in claims {
@@ -97,6 +87,7 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
             ws.owned.delete((*payer, *ecoin));
             let row = ws.ecoins.get(ecoin).cloned();
             if let Some(row) = row {
+                ws.expiry.delete((row.touchstone.content.redeem_until_ms, *ecoin));
                 ws.ecoins.put(*ecoin, EcoinRow { expired_at_ms: Some(place.at_ms), ..row });
             }
         }
@@ -118,7 +109,53 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
         Event::PayoutFailed { payout, reason, .. } => {
             end_payout(ws, *payout, PayoutState::Failed { reason: reason.clone(), at_ms: place.at_ms });
         }
+        Event::EcoinRestored { touchstone, epoch, lent, .. } => {
+            put_ecoin(ws, touchstone, *epoch, place);
+            if *lent > Units::ZERO {
+                let t = &touchstone.content;
+                owe(ws, DebtKey { debtor: t.payer, creditor: PeerId::OPERATOR, ecoin: t.ecoin }, *lent);
+            }
+        }
+        Event::PeerKeysRotated { order, register } => rotate_keys(ws, order.content.peer, register),
+        Event::BrokerKeysRotated { list } => {
+            let (incarnation, seq) = (list.list.content.incarnation, list.list.content.seq);
+            ws.totals.keys = Some(KeysAt { position: place.position, incarnation, seq });
+        }
+        Event::LedgerRestored { incarnation, head, head_at_ms } => {
+            ws.totals.incarnation = Some(*incarnation);
+            ws.totals.restored = Some(RestoredFrom { head: *head, head_at_ms: *head_at_ms });
+        }
+        Event::LedgerReconciled { .. } => ws.totals.restored = None,
+        Event::ClockConfirmed { .. } => ws.totals.clock_doubted_at_ms = None,
+        Event::ClockDoubted {} => ws.totals.clock_doubted_at_ms = Some(place.at_ms),
     }
+}
+
+fn put_ecoin(ws: &mut WorkingSet, touchstone: &Signed<Touchstone>, epoch: u32, place: Place) {
+    let t = &touchstone.content;
+    let row = EcoinRow {
+        touchstone: touchstone.clone(),
+        epoch,
+        paid: WordCount(0),
+        expired_at_ms: None,
+        position: place.position,
+    };
+    ws.ecoins.put(t.ecoin, row);
+    ws.owned.put((t.payer, t.ecoin), OwnedRow {});
+    ws.expiry.put((t.redeem_until_ms, t.ecoin), ExpiryRow {});
+    ws.totals.ecoins_issued += 1;
+    account(ws, t.payer, |row| row.last_redeem_until_ms = row.last_redeem_until_ms.max(t.redeem_until_ms));
+}
+
+/// The key given up still speaks for what it signed before.
+fn rotate_keys(ws: &mut WorkingSet, peer: PeerId, register: &Signed<Register>) {
+    account(ws, peer, |row| {
+        let Some(opened) = &mut row.opened else { return };
+        let before = std::mem::replace(&mut opened.register, register.clone()).content.signing_key;
+        if before != register.content.signing_key {
+            row.former_keys.get_or_insert_default().push(before);
+        }
+    });
 }
 
 fn end_payout(ws: &mut WorkingSet, payout: PayoutKey, state: PayoutState) {
@@ -146,10 +183,14 @@ fn pay_runs(ws: &mut WorkingSet, payee: PeerId, claim: &SettledClaim, place: Pla
 fn record_double_spend(ws: &mut WorkingSet, found: &DoubleSpend, place: Place) {
     let (ecoin, debtor) = (found.touchstone.content.ecoin, found.touchstone.content.payer);
     ws.conflicts.put((ecoin, found.payee), ConflictRow { position: place.position });
-    ws.debts.put(DebtKey { debtor, creditor: found.payee, ecoin }, DebtRow { open: found.debt });
-    account(ws, debtor, |row| row.debt = add(row.debt, found.debt));
-    ws.totals.debts = add(ws.totals.debts, found.debt);
+    owe(ws, DebtKey { debtor, creditor: found.payee, ecoin }, found.debt);
     ws.totals.double_spends += 1;
+}
+
+fn owe(ws: &mut WorkingSet, debt: DebtKey, amount: Units) {
+    ws.debts.put(debt, DebtRow { open: amount });
+    account(ws, debt.debtor, |row| row.debt = add(row.debt, amount));
+    ws.totals.debts = add(ws.totals.debts, amount);
 }
 
 fn account(ws: &mut WorkingSet, peer: PeerId, change: impl FnOnce(&mut AccountRow)) {

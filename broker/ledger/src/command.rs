@@ -4,10 +4,11 @@ use netpay_protocol::admin::Admin;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{BrokerId, Digest, EcoinId, PeerId, RequestId};
+use netpay_protocol::key_list::SignedKeyList;
 use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::payout::{PayoutKey, RequestPayout};
-use netpay_protocol::register::{Refused, Register};
+use netpay_protocol::register::{NotRotated, Refused, Register, RotateKeys};
 use netpay_protocol::touchstone::Touchstone;
 
 use crate::verify::CheckedClaim;
@@ -19,6 +20,10 @@ pub struct Facts {
     pub now_ms: u64,
     /// Which life of the broker this is.
     pub incarnation: u64,
+    /// Every claim that was left with the broker before this time has been decided.
+    pub drained_to_ms: u64,
+    /// Whether the time can be believed. Money that is waiting for a time waits on if it cannot.
+    pub clock_trusted: bool,
 }
 
 /// Who asked, under which id, with which bytes: what makes a command happen once.
@@ -39,8 +44,8 @@ pub struct Request {
 /// A command.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Its identity.
-    pub request: Request,
+    /// Its identity; none for what the broker does by itself.
+    pub request: Option<Request>,
     /// What is to be done.
     pub action: Action,
 }
@@ -131,7 +136,39 @@ pub enum Action {
         /// Why.
         reason: String,
     },
+    /// Give back what was not redeemed of e-coins whose time is over.
+    ExpireEcoins {
+        /// Which; at most [`MAX_EXPIRED`], the rest is left. What is not due is left, too.
+        ecoins: Vec<EcoinId>,
+    },
+    /// After a restored backup: take in e-coins that the backup did not know.
+    RestoreEcoins {
+        /// Each signed by a key of the broker that is not revoked, its root derived again from the master key of that epoch.
+        ecoins: Vec<(Signed<Touchstone>, u32)>,
+    },
+    /// Other keys for a peer.
+    RotatePeerKeys(Box<Rotation>),
+    /// Other keys for the broker.
+    RotateBrokerKeys {
+        /// Signed by the root key.
+        list: Box<SignedKeyList>,
+    },
+    /// The operator is through with a restored ledger.
+    Reconcile {
+        /// The operator's order.
+        order: Box<Signed<Admin>>,
+    },
+    /// The clock cannot be believed.
+    DoubtClock,
+    /// The operator says that the clock is right.
+    ConfirmClock {
+        /// The operator's order.
+        order: Box<Signed<Admin>>,
+    },
 }
+
+/// E-coins refunded by one command, at most.
+pub const MAX_EXPIRED: usize = 1_000;
 
 /// Names one debt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, minicbor::Encode, minicbor::Decode)]
@@ -140,7 +177,7 @@ pub struct DebtKey {
     /// Who double spent.
     #[n(0)]
     pub debtor: PeerId,
-    /// Who lost by it.
+    /// Who lost by it; [`PeerId::OPERATOR`] for what the operator lent to a restored e-coin.
     #[n(1)]
     pub creditor: PeerId,
     /// On which e-coin.
@@ -176,5 +213,40 @@ impl OpenAccount {
     /// When.
     pub fn opened_at_ms(&self) -> u64 {
         self.opened_at_ms
+    }
+}
+
+/// Other keys for a registered peer. Exists only for rotations whose new keys were checked.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    order: Signed<RotateKeys>,
+    register: Signed<Register>,
+    signed_by: PublicKey,
+}
+
+impl Rotation {
+    /// Checks the new keys. `signed_by` is the key that the order was verified with.
+    pub fn check(
+        order: Signed<RotateKeys>,
+        register: Signed<Register>,
+        signed_by: PublicKey,
+    ) -> Result<Self, NotRotated> {
+        order.check(&register)?;
+        Ok(Self { order, register, signed_by })
+    }
+
+    /// The order.
+    pub fn order(&self) -> &Signed<RotateKeys> {
+        &self.order
+    }
+
+    /// The new keys.
+    pub fn register(&self) -> &Signed<Register> {
+        &self.register
+    }
+
+    /// The key that signed the order.
+    pub fn signed_by(&self) -> PublicKey {
+        self.signed_by
     }
 }

@@ -8,10 +8,11 @@ use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::index::Grant;
+use netpay_protocol::key_list::SignedKeyList;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::payout::{PayoutKey, RequestPayout};
-use netpay_protocol::redemption::{Line, Verdict};
-use netpay_protocol::register::Register;
+use netpay_protocol::redemption::{Head, Line, Verdict};
+use netpay_protocol::register::{Register, RotateKeys};
 use netpay_protocol::runs::{self, Run};
 use netpay_protocol::suite::Payword;
 use netpay_protocol::touchstone::Touchstone;
@@ -161,6 +162,69 @@ pub enum Event {
         #[n(3)]
         order: Box<Signed<Admin>>,
     },
+    /// An e-coin that a restored backup did not know came back: a payee showed its touchstone.
+    #[n(13)]
+    EcoinRestored {
+        /// What was sold.
+        #[n(0)]
+        touchstone: Box<Signed<Touchstone>>,
+        /// The epoch of the chain master key.
+        #[n(1)]
+        epoch: u32,
+        /// What its payer could pay for it once more.
+        #[n(2)]
+        debited: Units,
+        /// What it could not: the operator's, until the payer's debt to it is settled.
+        #[n(3)]
+        lent: Units,
+    },
+    /// A peer speaks with other keys from now on.
+    #[n(14)]
+    PeerKeysRotated {
+        /// On whose word: signed with the key until then.
+        #[n(0)]
+        order: Box<Signed<RotateKeys>>,
+        /// The new keys.
+        #[n(1)]
+        register: Box<Signed<Register>>,
+    },
+    /// The broker signs with other keys from now on.
+    #[n(15)]
+    BrokerKeysRotated {
+        /// All its keys, old and new.
+        #[n(0)]
+        list: Box<SignedKeyList>,
+    },
+    /// A backup was put in the place of a ledger that was lost: another life of the broker begins.
+    #[n(16)]
+    LedgerRestored {
+        /// Which.
+        #[n(0)]
+        incarnation: u64,
+        /// The backup's last record.
+        #[n(1)]
+        head: Head,
+        /// Its time: what was sold later is not in the backup.
+        #[n(2)]
+        head_at_ms: u64,
+    },
+    /// What can be brought back was.
+    #[n(17)]
+    LedgerReconciled {
+        /// On whose word.
+        #[n(0)]
+        order: Box<Signed<Admin>>,
+    },
+    /// The broker's clock is right after all, or again.
+    #[n(18)]
+    ClockConfirmed {
+        /// On whose word.
+        #[n(0)]
+        order: Box<Signed<Admin>>,
+    },
+    /// The broker's clock jumped, or it stood still for more than a day. In the log, so that a restart does not forget it.
+    #[n(19)]
+    ClockDoubted {},
 }
 
 /// Why an account is suspended.
@@ -276,7 +340,13 @@ impl Event {
             | Self::DoubleSpendDetected(_)
             | Self::AccountSuspended { .. }
             | Self::AccountReinstated { .. }
-            | Self::PayoutSettled { .. } => vec![],
+            | Self::PayoutSettled { .. }
+            | Self::PeerKeysRotated { .. }
+            | Self::BrokerKeysRotated { .. }
+            | Self::LedgerRestored { .. }
+            | Self::LedgerReconciled { .. }
+            | Self::ClockConfirmed { .. }
+            | Self::ClockDoubted {} => vec![],
             Self::FundsCredited { peer, amount, .. } => moved(Account::Outside, Account::Peer(*peer), *amount),
             Self::EcoinsIssued { order, .. } => {
                 moved(Account::Peer(order.content.payer), Account::Escrow, order.content.worth())
@@ -286,13 +356,22 @@ impl Event {
                 moved(Account::Escrow, Account::Peer(*payee), Units(credited))
             }
             Self::DebtSettled { debt, amount, .. } => {
-                moved(Account::Peer(debt.debtor), Account::Peer(debt.creditor), *amount)
+                let creditor = match debt.creditor {
+                    PeerId::OPERATOR => Account::Outside,
+                    peer => Account::Peer(peer),
+                };
+                moved(Account::Peer(debt.debtor), creditor, *amount)
             }
             Self::EcoinExpired { payer, refund, .. } => moved(Account::Escrow, Account::Peer(*payer), *refund),
             Self::PayoutRequested { order } => {
                 moved(Account::Peer(order.content.peer), Account::Outside, order.content.amount_units)
             }
             Self::PayoutFailed { payout, amount, .. } => moved(Account::Outside, Account::Peer(payout.peer), *amount),
+            Self::EcoinRestored { touchstone, debited, lent, .. } => {
+                let mut postings = moved(Account::Peer(touchstone.content.payer), Account::Escrow, *debited);
+                postings.extend(moved(Account::Outside, Account::Escrow, *lent));
+                postings
+            }
         }
     }
 }

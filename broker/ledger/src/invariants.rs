@@ -3,11 +3,12 @@
 //! `decide` is written so that these hold; this refuses its output if it is not so, because a metric that notices
 //! afterwards is too late for money.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::ids::EcoinId;
 use netpay_protocol::runs::{self, Run};
+use netpay_protocol::touchstone::Touchstone;
 
 use crate::event::{Account, Event, RedeemedClaim};
 use crate::working_set::WorkingSet;
@@ -33,6 +34,12 @@ pub fn broken_by(ws: &WorkingSet, events: &[Event]) -> Option<&'static str> {
     if !debts_are_what_was_lost(events) {
         return Some("debts (a debt is what the payee lost)");
     }
+    if !ecoins_are_new(ws, events) {
+        return Some("e-coins (each is sold once)");
+    }
+    if !refunds_are_due(ws, events) {
+        return Some("refunds (each e-coin gives back what is left of it, once)");
+    }
     if !payouts_end_once(ws, events) {
         return Some("payouts (each ends once, and gives back what it took)");
     }
@@ -54,6 +61,31 @@ fn debts_are_what_was_lost(events: &[Event]) -> bool {
     })
 }
 
+fn ecoins_are_new(ws: &WorkingSet, events: &[Event]) -> bool {
+    let mut new = BTreeSet::new();
+    let mut is_new = |t: &Touchstone| ws.ecoins.get(&t.ecoin).is_none() && new.insert(t.ecoin);
+    events.iter().all(|event| match event {
+        Event::EcoinsIssued { touchstones, .. } => touchstones.iter().all(|t| is_new(&t.content)),
+        Event::EcoinRestored { touchstone, .. } => is_new(&touchstone.content),
+        _ => true,
+    })
+}
+
+fn refunds_are_due(ws: &WorkingSet, events: &[Event]) -> bool {
+    let mut refunded = BTreeSet::new();
+    events.iter().all(|event| match event {
+        Event::EcoinExpired { ecoin, payer, words, refund } => ws.ecoins.get(ecoin).is_some_and(|row| {
+            let t = &row.touchstone.content;
+            row.expired_at_ms.is_none()
+                && t.payer == *payer
+                && WordCount(t.n.0).minus(row.paid) == Some(*words)
+                && words.worth(t.unit_value) == *refund
+                && refunded.insert(*ecoin)
+        }),
+        _ => true,
+    })
+}
+
 fn payouts_end_once(ws: &WorkingSet, events: &[Event]) -> bool {
     events.iter().all(|event| match event {
         Event::PayoutRequested { order } => ws.payouts.get(&order.content.key()).is_none(),
@@ -71,6 +103,7 @@ fn escrow_change(ws: &WorkingSet, events: &[Event]) -> i128 {
             Event::EcoinsIssued { touchstones, .. } => {
                 touchstones.iter().map(|t| i128::from(t.content.worth().0)).sum::<i128>()
             }
+            Event::EcoinRestored { touchstone, .. } => i128::from(touchstone.content.worth().0),
             Event::BatchRedeemed { claims, .. } => -claims
                 .iter()
                 .map(|claim| match claim {

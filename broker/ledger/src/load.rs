@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use netpay_protocol::admin::DoubleSpendKey;
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::{EcoinId, PeerId};
+use netpay_protocol::layout::Signed;
 use netpay_protocol::payout::PayoutKey;
 use netpay_protocol::runs::Run;
+use netpay_protocol::touchstone::Touchstone;
 
 use crate::command::{Action, Command, DebtKey, Request};
 use crate::decide::redeem::is_new;
@@ -88,6 +90,8 @@ struct Needs {
     payouts: BTreeSet<PayoutKey>,
     /// Whose claims may conflict with whom: loads the other's grants, the e-coin's conflicts, and its payer.
     claims_of: Vec<(EcoinId, Run, PeerId)>,
+    /// E-coins whose payers get something.
+    payers_of: Vec<EcoinId>,
 }
 
 /// Loads what these commands need.
@@ -117,7 +121,7 @@ pub fn for_records<'a, S: Rows>(
 
 impl Needs {
     fn command(&mut self, command: &Command) {
-        self.requests.push(command.request);
+        self.requests.extend(command.request);
         match &command.action {
             Action::BuyEcoins { order, touchstones, .. } => {
                 self.accounts.insert(order.content.payer);
@@ -142,6 +146,18 @@ impl Needs {
             Action::SettleDebt { debt, .. } => self.debt(debt),
             Action::RequestPayout { order, .. } => self.payout(&order.content.key()),
             Action::SettlePayout { payout, .. } | Action::FailPayout { payout, .. } => self.payout(payout),
+            Action::ExpireEcoins { ecoins } => {
+                self.ecoins.extend(ecoins);
+                self.payers_of.extend(ecoins);
+            }
+            Action::RestoreEcoins { ecoins } => ecoins.iter().for_each(|(touchstone, _)| self.restored(touchstone)),
+            Action::RotatePeerKeys(rotation) => {
+                self.accounts.insert(rotation.order().content.peer);
+            }
+            Action::RotateBrokerKeys { .. }
+            | Action::Reconcile { .. }
+            | Action::DoubtClock
+            | Action::ConfirmClock { .. } => {}
         }
     }
 
@@ -181,7 +197,22 @@ impl Needs {
             }
             Event::PayoutRequested { order } => self.payout(&order.content.key()),
             Event::PayoutSettled { payout, .. } | Event::PayoutFailed { payout, .. } => self.payout(payout),
+            Event::EcoinRestored { touchstone, .. } => self.restored(touchstone),
+            Event::PeerKeysRotated { order, .. } => {
+                self.accounts.insert(order.content.peer);
+            }
+            Event::BrokerKeysRotated { .. }
+            | Event::LedgerRestored { .. }
+            | Event::LedgerReconciled { .. }
+            | Event::ClockConfirmed { .. }
+            | Event::ClockDoubted {} => {}
         }
+    }
+
+    fn restored(&mut self, touchstone: &Signed<Touchstone>) {
+        let t = &touchstone.content;
+        self.ecoins.insert(t.ecoin);
+        self.debt(&DebtKey { debtor: t.payer, creditor: PeerId::OPERATOR, ecoin: t.ecoin });
     }
 
     fn payout(&mut self, payout: &PayoutKey) {
@@ -220,6 +251,9 @@ impl Needs {
             load_conflicts(rows, &mut ws, ecoin)?;
             load_runs(rows, &mut ws, ecoin, run)?;
             load_grant(rows, &mut ws, (ecoin, run, payee), &mut last)?;
+        }
+        for ecoin in &self.payers_of {
+            self.accounts.extend(ws.ecoins.get(ecoin).map(|row| row.touchstone.content.payer));
         }
         for (ecoin, run) in &self.runs {
             load_runs(rows, &mut ws, *ecoin, *run)?;

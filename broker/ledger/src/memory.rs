@@ -71,7 +71,7 @@ impl Memory {
         let request = command.request;
         match decide(&ws, facts, command)? {
             Decision::Record(events) => {
-                let record = Record::following(ws.totals.head, facts, Some(request), events.clone());
+                let record = Record::following(ws.totals.head, facts, request, events.clone());
                 self.append(ws, &record);
                 Ok(Outcome::Recorded(events))
             }

@@ -108,4 +108,34 @@ pub enum Rejection {
         /// What is there.
         balance: Units,
     },
+    /// 23: a backup was restored, and what happened after it is not known yet.
+    #[error(
+        "the broker was restored from a backup; payouts, refunds and debts wait until its operator has reconciled the \
+         ledger (netpay-broker ledger reconcile)"
+    )]
+    NotReconciled,
+    /// 24: no backup was restored, or it was reconciled.
+    #[error("there is nothing to reconcile: no backup was restored since the last time")]
+    NothingToReconcile,
+    /// 25: what depends on time waits.
+    #[error(
+        "the broker's clock jumped, or stood still for more than a day; refunds and debts wait until its operator has \
+         confirmed it (netpay-broker ledger confirm-clock)"
+    )]
+    ClockInDoubt,
+    /// 26: nothing to confirm.
+    #[error("the broker's clock is not in doubt")]
+    ClockNotInDoubt,
+    /// 27: an account's keys cannot be rotated for ever.
+    #[error("the account's keys were rotated {most} times, which is as often as they may be; open another account")]
+    TooManyRotations {
+        /// How often they may be.
+        most: usize,
+    },
+    /// 28: a key that was given up may be in other hands.
+    #[error("the new signing key was this account's before; draw a fresh one")]
+    KeyUsedBefore,
+    /// 29: not the newest list of the broker's keys.
+    #[error("the ledger has this key list, or a newer one")]
+    KeyListNotNewer,
 }

@@ -13,11 +13,13 @@
 //! | `meta` | `totals` | [`Totals`] |
 //! | `ecoins_by_payer` | payer ‖ IDe | [`OwnedRow`]; while the e-coin is not refunded |
 //! | `payouts` | peer ‖ request id | [`PayoutRow`] |
+//! | `expiry` | u64be(redeem_until) ‖ IDe | [`ExpiryRow`]; while the e-coin is not refunded |
 //!
 //! Key bytes never change meaning. Rows are CBOR.
 
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::ids::{Digest, EcoinId, PeerId, RequestId};
+use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::payout::{PayoutKey, PayoutState};
 use netpay_protocol::redemption::Head;
@@ -51,11 +53,13 @@ pub enum Table {
     EcoinsByPayer,
     /// See the module.
     Payouts,
+    /// See the module.
+    Expiry,
 }
 
 impl Table {
     /// Every table, in the order in which the state digest takes them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accounts,
         Self::Ecoins,
         Self::Runs,
@@ -67,6 +71,7 @@ impl Table {
         Self::Meta,
         Self::EcoinsByPayer,
         Self::Payouts,
+        Self::Expiry,
     ];
 
     /// Its name on disk.
@@ -83,6 +88,7 @@ impl Table {
             Self::Meta => "meta",
             Self::EcoinsByPayer => "ecoins_by_payer",
             Self::Payouts => "payouts",
+            Self::Expiry => "expiry",
         }
     }
 }
@@ -120,6 +126,7 @@ row!(SuspendedRow, Suspended, PeerId, |peer| peer.0.to_vec());
 row!(Totals, Meta, (), |_key| b"totals".to_vec());
 row!(OwnedRow, EcoinsByPayer, (PeerId, EcoinId), |key| [key.0.0, key.1.0].concat());
 row!(PayoutRow, Payouts, PayoutKey, |key| [key.peer.0, key.request.0].concat());
+row!(ExpiryRow, Expiry, (u64, EcoinId), |key| [key.0.to_be_bytes().as_slice(), &key.1.0].concat());
 
 /// One peer.
 #[derive(Clone, PartialEq, Eq, Debug, Default, minicbor::Encode, minicbor::Decode)]
@@ -140,6 +147,9 @@ pub struct AccountRow {
     /// What it owes for double spending, in all. Holds the balance; is not posted.
     #[n(4)]
     pub debt: Units,
+    /// Keys that it gave up, oldest first; nothing before the first one, so that an older ledger's row stays as it is.
+    #[n(5)]
+    pub former_keys: Option<Vec<PublicKey>>,
 }
 
 /// An opened account's keys.
@@ -250,6 +260,11 @@ pub struct SuspendedRow {
 #[cbor(map)]
 pub struct OwnedRow {}
 
+/// An e-coin that was not refunded, by the time when it can be. Says nothing but: there it is.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct ExpiryRow {}
+
 /// One payout.
 #[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
@@ -308,11 +323,55 @@ pub struct Totals {
     /// Σ payouts neither settled nor failed; nothing before the first one, so that an older ledger's row stays as it is.
     #[n(10)]
     pub payouts: Option<Units>,
+    /// Which life of the broker; nothing in the first one.
+    #[n(11)]
+    pub incarnation: Option<u64>,
+    /// The backup that this life began with, until that is reconciled.
+    #[n(12)]
+    pub restored: Option<RestoredFrom>,
+    /// The newest list of the broker's keys in the log; nothing before the first rotation.
+    #[n(13)]
+    pub keys: Option<KeysAt>,
+    /// When the broker's clock came in doubt, until it is confirmed.
+    #[n(14)]
+    pub clock_doubted_at_ms: Option<u64>,
+}
+
+/// The backup that a life of the broker began with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct RestoredFrom {
+    /// Its last record.
+    #[n(0)]
+    pub head: Head,
+    /// The time of that.
+    #[n(1)]
+    pub head_at_ms: u64,
+}
+
+/// Where the newest list of the broker's keys is, and which it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct KeysAt {
+    /// The record.
+    #[n(0)]
+    pub position: u64,
+    /// The list's incarnation.
+    #[n(1)]
+    pub incarnation: u64,
+    /// The list's number.
+    #[n(2)]
+    pub seq: u64,
 }
 
 impl Totals {
     /// What was taken off balances and is not paid out yet. All of it may come back.
     pub fn payouts_open(&self) -> Units {
         self.payouts.unwrap_or(Units::ZERO)
+    }
+
+    /// Which life of the broker this is, from 1.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation.unwrap_or(1)
     }
 }

@@ -19,6 +19,7 @@ pub struct Scan {
     debts_of_accounts: i128,
     ecoins_live: u64,
     ecoins_owned: u64,
+    ecoins_expiring: u64,
     payouts_open: i128,
     last_run: Option<(Vec<u8>, u32)>,
     totals: Totals,
@@ -87,6 +88,7 @@ impl Scan {
             }
             Table::Meta => self.totals = minicbor::decode(value).ok()?,
             Table::EcoinsByPayer => self.ecoins_owned += 1,
+            Table::Expiry => self.ecoins_expiring += 1,
             Table::Payouts => {
                 let row: PayoutRow = minicbor::decode(value).ok()?;
                 if row.state == PayoutState::Requested {
@@ -113,6 +115,7 @@ impl Scan {
                 self.ecoins_live != self.ecoins_owned,
                 "ecoins_by_payer: not every e-coin that lives is found by its payer",
             ),
+            (self.ecoins_live != self.ecoins_expiring, "expiry: not every e-coin that lives will be refunded"),
             (self.payouts_open != i128::from(totals.payouts_open().0), "totals: open payouts sum to something else"),
             (self.debts_of_accounts != i128::from(totals.debts.0), "totals: debts sum to something else"),
         ] {

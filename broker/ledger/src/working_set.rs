@@ -14,7 +14,7 @@ use netpay_protocol::wire;
 
 use crate::command::DebtKey;
 use crate::rows::{
-    AccountRow, ConflictRow, DebtRow, EcoinRow, OwnedRow, PayoutRow, ReferenceRow, RequestRow, Row, RunRow,
+    AccountRow, ConflictRow, DebtRow, EcoinRow, ExpiryRow, OwnedRow, PayoutRow, ReferenceRow, RequestRow, Row, RunRow,
     SuspendedRow, Table, Totals,
 };
 
@@ -107,6 +107,8 @@ pub struct WorkingSet {
     pub suspended: Loaded<SuspendedRow>,
     /// Who holds which e-coins; only written here, never asked.
     pub owned: Loaded<OwnedRow>,
+    /// What can be refunded when; only written here, never asked.
+    pub expiry: Loaded<ExpiryRow>,
     /// Payouts.
     pub payouts: Loaded<PayoutRow>,
     /// Totals and head.
@@ -164,6 +166,7 @@ impl WorkingSet {
         self.references.changes(&mut changes);
         self.suspended.changes(&mut changes);
         self.owned.changes(&mut changes);
+        self.expiry.changes(&mut changes);
         self.payouts.changes(&mut changes);
         changes.push(Change { table: Table::Meta, key: Totals::key(&()), value: Some(wire::encode(&self.totals)) });
         changes

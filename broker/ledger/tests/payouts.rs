@@ -166,9 +166,9 @@ fn other_bytes_under_a_payouts_id_are_rejected_and_ids_belong_to_their_signer() 
     let more = changed(&world, &first, |order| order.amount_units = Units(31));
     let elsewhere = changed(&world, &first, |order| order.destination = "mallory's bank".into());
     let mut purchase = world.purchase("alice", &["A"], 10, world::Terms::default());
-    purchase.request.id = first.request.id;
+    purchase.request.as_mut().expect("a peer's").id = first.request.expect("a peer's").id;
     let mut bobs = content(&world.payout("bob", 30)).clone();
-    bobs.request = first.request.id;
+    bobs.request = first.request.expect("a peer's").id;
     let bobs = world.payout_of("bob", bobs);
     assert!(matches!(world.execute(first), Ok(Outcome::Recorded(_))));
     for other in [more, elsewhere, purchase] {
@@ -272,7 +272,7 @@ fn two_payouts_of_one_group_do_not_pay_out_the_same_money() {
     let commands = [world.payout("alice", 60), world.payout("alice", 60)];
     let mut ws = load::for_commands(&world.ledger, &commands).expect("readable");
     let [first, second] = commands;
-    let request = Some(first.request);
+    let request = first.request;
     let Ok(Decision::Record(events)) = decide(&ws, &world.facts(), first) else { panic!("rejected") };
     let record = Record::following(ws.totals.head, &world.facts(), request, events);
     apply::record(&mut ws, &record);

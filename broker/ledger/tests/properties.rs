@@ -121,7 +121,7 @@ impl Expected {
                     return Some((command, Err(())));
                 }
                 self.balance -= amount;
-                let key = PayoutKey { peer: peer("alice"), request: command.request.id };
+                let key = PayoutKey { peer: peer("alice"), request: command.request.expect("a peer's").id };
                 self.payouts.push((key, Some(*amount)));
                 Some((command, Ok(true)))
             }

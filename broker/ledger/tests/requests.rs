@@ -38,9 +38,9 @@ fn a_request_id_used_for_other_bytes_is_rejected_and_scoped_to_its_signer() {
     world.credit("bob", 100);
     let first = world.purchase("alice", &["A"], 10, Terms::default());
     let mut other = world.purchase("alice", &["B"], 20, Terms::default());
-    other.request.id = first.request.id;
+    other.request.as_mut().expect("a peer's").id = first.request.expect("a peer's").id;
     let mut bobs = world.purchase("bob", &["C"], 10, Terms::default());
-    bobs.request.id = first.request.id;
+    bobs.request.as_mut().expect("a peer's").id = first.request.expect("a peer's").id;
     world.execute(first).expect("bought");
     assert_eq!(world.execute(other), Err(Rejection::RequestIdReused));
     assert!(matches!(world.execute(bobs), Ok(Outcome::Recorded(_))));
@@ -75,7 +75,7 @@ fn a_rejected_request_leaves_nothing_and_may_come_again() {
 fn a_request_is_carried_out_at_its_last_moment_and_not_after() {
     let mut world = World::new();
     world.credit("alice", 100);
-    let command = world.purchase("alice", &["A"], 10, Terms::default());
+    let command = world.payout("alice", 10);
     let late = world.purchase("alice", &["B"], 10, Terms::default());
     world.now_ms += DAY_MS;
     assert!(matches!(world.execute(command), Ok(Outcome::Recorded(_))));
@@ -117,7 +117,7 @@ fn a_purchase_dearer_than_its_buyer_allowed_is_rejected() {
     let mut command = world.purchase("alice", &["A"], 10, Terms::default());
     let Action::BuyEcoins { order, .. } = &mut command.action else { panic!() };
     let content = BuyEcoins { most_debited_units: Units(9), ..order.content.clone() };
-    command.request.digest = content.digest();
+    command.request.as_mut().expect("a peer's").digest = content.digest();
     **order = Signed::new(content, &key("alice"));
     assert_eq!(world.execute(command), Err(Rejection::PriceAboveLimit { cost: Units(10), most: Units(9) }));
 }

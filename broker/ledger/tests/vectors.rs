@@ -28,7 +28,7 @@ const NOW: u64 = 1_767_225_600_000;
 const MASTER: [u8; 32] = [0x42; 32];
 
 fn facts() -> Facts {
-    Facts { now_ms: NOW, incarnation: 1 }
+    Facts { now_ms: NOW, incarnation: 1, drained_to_ms: NOW, clock_trusted: true }
 }
 
 /// The vectors' people sign with seeds of one byte, 32 times.
@@ -94,7 +94,7 @@ impl Scene {
     fn execute(&mut self, signer: PeerId, digest: Digest, action: Action) -> Outcome {
         self.next += 1;
         let request = Request { signer, id: RequestId([self.next; 16]), digest };
-        self.ledger.execute(&facts(), Command { request, action }).expect("not rejected")
+        self.ledger.execute(&facts(), Command { request: Some(request), action }).expect("not rejected")
     }
 
     fn opening(&self, peer: PeerId) -> OpenAccount {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use netpay_crash_point::broker::Point;
+use netpay_ledger::event::Event;
 use netpay_ledger::record::Record;
 use netpay_ledger::rejection::Rejection;
-use netpay_ledger::{Command, Decision, Facts, WorkingSet, apply, decide, load};
+use netpay_ledger::{Action, Command, Decision, Facts, WorkingSet, apply, decide, load};
 use netpay_protocol::amounts::Units;
 use netpay_protocol::problem::Problem;
 use netpay_protocol::redemption::{Head, Line};
 
+use super::clock::Clock;
 use super::refusals::{busy, rejected};
 use super::runtime::{Address, Full, Handler};
 use crate::ports::{Journal, Observe, State, fail_stop, now_ms};
@@ -58,26 +60,37 @@ pub struct LedgerActor {
     state: Arc<dyn State>,
     journal: Box<dyn Journal>,
     observe: Arc<dyn Observe>,
-    incarnation: u64,
+    clock: Arc<Clock>,
     waiting: Vec<Order>,
 }
 
 impl LedgerActor {
     /// The one writer of this journal.
-    pub fn new(state: Arc<dyn State>, journal: Box<dyn Journal>, observe: Arc<dyn Observe>, incarnation: u64) -> Self {
-        Self { state, journal, observe, incarnation, waiting: Vec::new() }
+    pub fn new(state: Arc<dyn State>, journal: Box<dyn Journal>, observe: Arc<dyn Observe>, clock: Arc<Clock>) -> Self {
+        Self { state, journal, observe, clock, waiting: Vec::new() }
     }
 
     fn commit_group(&mut self) {
         let since = Instant::now();
+        if !self.clock.is_trusted() {
+            // Before anything else of the group, so that no crash comes between: a restart would find a fresh last record.
+            let command = Command { request: None, action: Action::DoubtClock };
+            self.waiting.insert(0, Order { command, answer: Box::new(|_| {}) });
+        }
         let (commands, answers): (Vec<_>, Vec<_>) =
             self.waiting.drain(..).map(|order| (order.command, order.answer)).unzip();
-        let signers: Vec<_> = commands.iter().map(|command| command.request.signer).collect();
+        let signers: Vec<_> = commands.iter().map(|command| command.request.map(|request| request.signer)).collect();
         let mut ws = load::for_commands(&&*self.state, &commands)
             .unwrap_or_else(|error| fail_stop("the ledger cannot be read", &error));
         // Never back: a request once called expired must not be carried out by a clock that was set back.
         let now_ms = now_ms().max(ws.totals.recorded_at_ms);
-        let facts = Facts { now_ms, incarnation: self.incarnation };
+        let facts = Facts {
+            now_ms,
+            incarnation: ws.totals.incarnation(),
+            // Requests are answered while their senders wait: there is none that was left here before.
+            drained_to_ms: now_ms,
+            clock_trusted: self.clock.is_trusted(),
+        };
         let mut records = Vec::new();
         let outcomes: Vec<_> =
             commands.into_iter().map(|command| decide_one(&mut ws, &facts, command, &mut records)).collect();
@@ -86,11 +99,18 @@ impl LedgerActor {
             // Nothing is retried and nothing is answered after an error: see `Journal`.
             self.journal.commit(&records, &ws).unwrap_or_else(|error| fail_stop("commit failed", &error));
             Point::JournalCommitted.reached();
+            if records
+                .iter()
+                .flat_map(|record| &record.events)
+                .any(|event| matches!(event, Event::ClockConfirmed { .. }))
+            {
+                self.clock.confirm();
+            }
             self.observe.committed(&ws.totals, records.len(), since.elapsed());
         }
         for ((outcome, answer), signer) in outcomes.into_iter().zip(answers).zip(signers) {
-            let known = ws.accounts.is_loaded(&signer);
-            let balance = known.then(|| ws.accounts.get(&signer).map_or(Units::ZERO, |row| row.balance));
+            let signer = signer.filter(|signer| ws.accounts.is_loaded(signer));
+            let balance = signer.map(|signer| ws.accounts.get(&signer).map_or(Units::ZERO, |row| row.balance));
             let outcome = outcome.map_err(|rejection| rejected(&rejection));
             answer(Settled { outcome, head: ws.totals.head, balance });
         }
@@ -106,7 +126,7 @@ fn decide_one(
     let request = command.request;
     match decide(ws, facts, command)? {
         Decision::Record(events) => {
-            let record = Record::following(ws.totals.head, facts, Some(request), events);
+            let record = Record::following(ws.totals.head, facts, request, events);
             apply::record(ws, &record);
             records.push(record.clone());
             Ok(Outcome::Recorded(record))

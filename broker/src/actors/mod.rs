@@ -8,6 +8,8 @@
 //! Each waits on a queue with a bound; who finds it full is answered *busy*. Actors are [`runtime::Handler`]s over plain
 //! data: `runtime` alone knows which library runs them.
 
+pub mod clock;
+pub mod expiry;
 pub mod gateway;
 pub mod index;
 pub mod ledger;

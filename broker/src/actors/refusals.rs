@@ -34,8 +34,12 @@ pub fn rejected(rejection: &Rejection) -> Problem {
     let kind = match rejection {
         Rejection::RequestIdReused => Kind::RequestIdReused,
         Rejection::RequestExpired { .. } => Kind::RequestExpired,
-        Rejection::ValidityTooLong | Rejection::AmountOutOfRange | Rejection::PriceAboveLimit { .. } => Kind::Policy,
-        Rejection::StaleFacts => Kind::Unavailable,
+        Rejection::ValidityTooLong
+        | Rejection::AmountOutOfRange
+        | Rejection::PriceAboveLimit { .. }
+        | Rejection::TooManyRotations { .. }
+        | Rejection::KeyUsedBefore => Kind::Policy,
+        Rejection::StaleFacts | Rejection::NotReconciled | Rejection::ClockInDoubt => Kind::Unavailable,
         Rejection::AccountUnknown | Rejection::DebtUnknown | Rejection::PayoutUnknown => Kind::NotFound,
         Rejection::NotTheAccountsKey => Kind::BadSignature,
         Rejection::Suspended => Kind::Suspended,
@@ -47,7 +51,10 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         | Rejection::SettlementTooEarly { .. }
         | Rejection::NothingToPay
         | Rejection::PayoutWasSettled { .. }
-        | Rejection::PayoutHasFailed { .. } => Kind::Conflict,
+        | Rejection::PayoutHasFailed { .. }
+        | Rejection::NothingToReconcile
+        | Rejection::ClockNotInDoubt
+        | Rejection::KeyListNotNewer => Kind::Conflict,
         Rejection::InvariantWouldBreak(invariant) => {
             tracing::error!("a command was refused because it would break {invariant}");
             Kind::Unavailable

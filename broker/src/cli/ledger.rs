@@ -1,4 +1,4 @@
-//! `netpay-broker ledger audit | rebuild`: replaying the log.
+//! `netpay-broker ledger …`: replaying the log, and what the operator says of the ledger as a whole.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use netpay_ledger::record::Record;
 use netpay_ledger::rows::AccountRow;
 use netpay_ledger::scan::Findings;
 use netpay_ledger::{apply, invariants, load};
+use netpay_protocol::admin::{LedgerView, Order};
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
 use netpay_protocol::layout::Signed;
@@ -16,7 +17,7 @@ use netpay_protocol::payout::RequestPayout;
 use netpay_protocol::redemption::Head;
 use serde_json::json;
 
-use super::{Said, Where};
+use super::{Said, Where, reach, views};
 use crate::config::Config;
 use crate::ports::{State, state};
 use crate::store::{Hold, Store};
@@ -31,6 +32,29 @@ pub(super) enum Ledger {
     Audit(Where),
     /// Rebuild every row from the log, and compare (or replace) what is there. The broker must be stopped.
     Rebuild(Rebuild),
+    /// After `backup restore`: say that you are through with what the backup did not know. Payouts, refunds and debts go on.
+    #[command(after_help = "\
+Before you say so, let peers send their claims again (they do it by themselves), and go through your bank's list for payouts
+that the backup shows as open and that were paid.
+
+Example:
+  netpay-broker ledger reconcile --reason 'bank list of 24 November gone through' --config broker")]
+    Reconcile(Word),
+    /// Say that the clock is right, after it jumped or the broker stood still for more than a day. Refunds and debts go on.
+    #[command(after_help = "\
+Example:
+  netpay-broker ledger confirm-clock --reason 'NTP is in step' --config broker")]
+    ConfirmClock(Word),
+}
+
+/// An operator's word to the running broker.
+#[derive(Args, Debug)]
+pub(super) struct Word {
+    /// How you found out; it stays in the ledger.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    at: Where,
 }
 
 #[derive(Args, Debug)]
@@ -43,12 +67,19 @@ pub(super) struct Rebuild {
 }
 
 impl Ledger {
-    pub(super) fn run(self) -> anyhow::Result<Said> {
+    pub(super) async fn run(self) -> anyhow::Result<Said> {
         match self {
             Self::Audit(at) => audit(&at.load()?),
             Self::Rebuild(Rebuild { replace, at }) => rebuild(&at.load()?, replace),
+            Self::Reconcile(Word { reason, at }) => say(&at, &Order::Reconcile { reason }).await,
+            Self::ConfirmClock(Word { reason, at }) => say(&at, &Order::ConfirmClock { reason }).await,
         }
     }
+}
+
+async fn say(at: &Where, order: &Order) -> anyhow::Result<Said> {
+    let view: LedgerView = reach::ask(&at.load()?, order).await?;
+    Ok(Said::new(views::ledger(&view), views::ledger_text(&view)))
 }
 
 /// Removes a scratch ledger, also when an error ends the command.

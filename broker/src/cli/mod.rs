@@ -66,7 +66,7 @@ enum Command {
     /// E-coins: show.
     #[command(subcommand)]
     Ecoin(ecoin::Ecoin),
-    /// The ledger's directory: audit, rebuild.
+    /// The ledger: audit, rebuild, reconcile, confirm-clock.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     /// Double spends: list.
@@ -117,7 +117,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Account(command) => command.run().await.map(Some),
             Command::Payout(command) => command.run().await.map(Some),
             Command::Ecoin(command) => command.run().await.map(Some),
-            Command::Ledger(command) => command.run().map(Some),
+            Command::Ledger(command) => command.run().await.map(Some),
             Command::Doublespend(command) => command.run().await.map(Some),
         }
     });

@@ -1,6 +1,6 @@
 //! What operators see, as JSON (amounts as integers, units in the names) and as text.
 
-use netpay_protocol::admin::{AccountView, DoubleSpendView, EcoinView};
+use netpay_protocol::admin::{AccountView, DoubleSpendView, EcoinView, LedgerView};
 use netpay_protocol::index::Grant;
 use netpay_protocol::payout::{PayoutState, PayoutView};
 use serde_json::{Value, json};
@@ -139,4 +139,24 @@ pub(super) fn double_spend_text(view: &DoubleSpendView) -> String {
         view.debt,
         view.position
     )
+}
+
+pub(super) fn ledger(view: &LedgerView) -> Value {
+    json!({
+        "incarnation": view.incarnation,
+        "restored_from_position": view.restored_from.map(|head| head.position),
+        "reconciled": view.restored_from.is_none(),
+        "clock_trusted": view.clock_trusted,
+        "position": view.head.position,
+        "head": view.head.hash.to_string(),
+    })
+}
+
+pub(super) fn ledger_text(view: &LedgerView) -> String {
+    let restored = view.restored_from.map_or_else(
+        || "reconciled".to_owned(),
+        |head| format!("restored from a backup that ends at position {}, not reconciled", head.position),
+    );
+    let clock = if view.clock_trusted { "trusted" } else { "in doubt" };
+    format!("incarnation {}, {restored}; clock {clock}; position {}", view.incarnation, view.head.position)
 }

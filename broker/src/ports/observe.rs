@@ -15,4 +15,6 @@ pub trait Observe: Send + Sync {
     fn scanned(&self, findings: &Findings, at_ms: u64);
     /// How many messages wait in a queue.
     fn queued(&self, queue: &'static str, waiting: usize);
+    /// Whether the clock can be believed.
+    fn clock(&self, trusted: bool);
 }

@@ -90,7 +90,7 @@ fn options() -> Options {
 
 /// Every column family, with its own options: RocksDB does not take compression and filters from the database's.
 fn families() -> impl Iterator<Item = (&'static str, Options)> {
-    Table::ALL.iter().map(|table| table.name()).chain([RECORDS]).map(|name| (name, options()))
+    Table::ALL.iter().map(|table| table.name()).chain([RECORDS, upgrade::MARK]).map(|name| (name, options()))
 }
 
 impl Store {

@@ -28,6 +28,7 @@ const BROKER: BrokerId = BrokerId([1; 16]);
 const ALICE: PeerId = PeerId([2; 16]);
 const BOB: PeerId = PeerId([3; 16]);
 const NOW_MS: u64 = 1_000 * DAY_MS;
+const FACTS: Facts = Facts { now_ms: NOW_MS, incarnation: 1, drained_to_ms: NOW_MS, clock_trusted: true };
 
 fn key() -> SigningKey {
     SigningKey::from_seed(&[7; 32])
@@ -260,7 +261,7 @@ fn given_a_log() -> (TempDir, Digest) {
     for event in events {
         let state: &dyn State = &store;
         let head = load::totals(&state).expect("readable").head;
-        let record = Record::following(head, &Facts { now_ms: NOW_MS, incarnation: 1 }, None, vec![event]);
+        let record = Record::following(head, &FACTS, None, vec![event]);
         let mut ws = load::for_records(&state, [&record]).expect("readable");
         apply::record(&mut ws, &record);
         store.write(&[record], &ws.changes()).expect("written");
@@ -271,9 +272,10 @@ fn given_a_log() -> (TempDir, Digest) {
 }
 
 fn without(dir: &TempDir, tables: &[Table]) {
+    let names = tables.iter().map(|table| table.name()).chain([super::upgrade::MARK]);
     let path = dir.path().join("ledger");
     let mut db = rocksdb::DB::open_cf_with_opts(&options(), path, families()).expect("opened");
-    tables.iter().for_each(|table| db.drop_cf(table.name()).expect("dropped"));
+    names.for_each(|name| db.drop_cf(name).expect("dropped"));
 }
 
 fn assert_is_brought_up_to_date(dir: &TempDir, digest: Digest) {
@@ -293,19 +295,29 @@ fn assert_is_brought_up_to_date(dir: &TempDir, digest: Digest) {
 #[test]
 fn a_ledger_of_the_first_version_is_what_its_log_leads_to_once_it_was_opened() {
     let (dir, digest) = given_a_log();
-    without(&dir, &[Table::EcoinsByPayer, Table::Payouts]);
+    without(&dir, &[Table::EcoinsByPayer, Table::Payouts, Table::Expiry]);
+    assert_is_brought_up_to_date(&dir, digest);
+}
+
+#[test]
+fn a_ledger_of_the_second_version_is_what_its_log_leads_to_once_it_was_opened() {
+    let (dir, digest) = given_a_log();
+    without(&dir, &[Table::Expiry]);
     assert_is_brought_up_to_date(&dir, digest);
 }
 
 #[test]
 fn a_ledger_whose_update_was_cut_off_is_updated_again() {
     let (dir, digest) = given_a_log();
-    without(&dir, &[Table::Payouts]);
+    without(&dir, &[]);
     let path = dir.path().join("ledger");
-    let known = families().filter(|(name, _)| *name != Table::Payouts.name());
+    let known = families().filter(|(name, _)| *name != super::upgrade::MARK);
     let db = rocksdb::DB::open_cf_with_opts(&options(), &path, known).expect("opened");
     let index = db.cf_handle(Table::EcoinsByPayer.name()).expect("there");
     db.delete_cf(index, OwnedRow::key(&(ALICE, ecoin(2)))).expect("deleted");
+    let index = db.cf_handle(Table::Expiry.name()).expect("there");
+    let due = db.iterator_cf(index, rocksdb::IteratorMode::Start).next().expect("one").expect("readable").0;
+    db.delete_cf(index, due).expect("deleted");
     drop(db);
     assert_is_brought_up_to_date(&dir, digest);
 }
@@ -313,7 +325,7 @@ fn a_ledger_whose_update_was_cut_off_is_updated_again() {
 #[test]
 fn a_directory_that_lacks_anything_else_is_damaged_and_left_alone() {
     let (dir, _) = given_a_log();
-    without(&dir, &[Table::Runs, Table::EcoinsByPayer, Table::Payouts]);
+    without(&dir, &[Table::Runs, Table::EcoinsByPayer, Table::Payouts, Table::Expiry]);
     assert!(matches!(Store::open(&dir.path().join("ledger")), Err(OpenError::Damaged { .. })));
     assert!(matches!(Store::open_read_only(&dir.path().join("ledger")), Err(OpenError::Damaged { .. })));
 }

@@ -25,6 +25,7 @@ pub struct Metrics {
     broken: Gauge,
     scan_position: Gauge,
     scan_age: Gauge,
+    clock: Gauge,
     scanned_at_ms: AtomicU64,
 }
 
@@ -58,13 +59,16 @@ type Figure = fn(&Totals) -> f64;
 /// A metric taken from the ledger's totals: name, help, and which of them.
 type FromTotals = (&'static str, &'static str, Figure);
 
-const LEDGER: [FromTotals; 8] = [
+const LEDGER: [FromTotals; 9] = [
     ("netpay_ecoins_issued_total", "E-coins ever sold.", |t| float(t.ecoins_issued.into())),
     ("netpay_words_redeemed_total", "Paywords ever credited.", |t| float(t.words_redeemed.into())),
     ("netpay_double_spends_total", "Double spends ever recorded.", |t| float(t.double_spends.into())),
     ("netpay_escrow_units", "Sold, not yet redeemed or refunded.", |t| float(t.escrow.0.into())),
     ("netpay_balances_units", "Sum of all accounts.", |t| float(t.peers.0.into())),
     ("netpay_debts_units", "Owed by double spenders.", |t| float(t.debts.0.into())),
+    ("netpay_ledger_reconciled", "1, or 0 while a restored ledger waits for `ledger reconcile`.", |t| {
+        float(i128::from(t.restored.is_none()))
+    }),
     ("netpay_accounts", "Accounts.", |t| float(t.accounts.into())),
     ("netpay_ledger_position", "Records in the log.", |t| float(t.head.position.into())),
 ];
@@ -117,6 +121,7 @@ impl Metrics {
             broken: gauge(&registry, "netpay_ledger_invariants_broken", "Invariants found broken by the same scan.")?,
             scan_position: gauge(&registry, "netpay_ledger_scan_position", "Position of the last scan.")?,
             scan_age: gauge(&registry, "netpay_ledger_scan_age_seconds", "Age of the last scan.")?,
+            clock: gauge(&registry, "netpay_clock_trusted", "1, or 0 while refunds wait for `ledger confirm-clock`.")?,
             scanned_at_ms: AtomicU64::new(0),
             registry,
         })
@@ -161,6 +166,10 @@ impl Observe for Metrics {
         self.broken.set(float(i128::try_from(findings.broken.len()).unwrap_or(i128::MAX)));
         self.scan_position.set(float(findings.totals.head.position.into()));
         self.scanned_at_ms.store(at_ms, Ordering::Release);
+    }
+
+    fn clock(&self, trusted: bool) {
+        self.clock.set(f64::from(u8::from(trusted)));
     }
 
     fn queued(&self, queue: &'static str, waiting: usize) {

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use netpay_protocol::admin::{AccountView, Admin, DoubleSpendKey, DoubleSpendView, EcoinView, Order, Page, PaidRun};
+use netpay_protocol::admin::{
+    AccountView, Admin, DoubleSpendKey, DoubleSpendView, EcoinView, LedgerView, Order, Page, PaidRun,
+};
 use netpay_protocol::amounts::Units;
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, EcoinId, Kid, PeerId, RequestId};
@@ -18,7 +20,7 @@ use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::query::{Answer, OwnEcoin, Query, Question};
 use netpay_protocol::quote::{Quote, Receipt};
 use netpay_protocol::redemption::{Head, Line, RedemptionBatch, Statement, Verdict};
-use netpay_protocol::register::Register;
+use netpay_protocol::register::{Register, RotateKeys};
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::runs::Run;
 use netpay_protocol::sealing::{PublicSealingKey, Purchase, SealingKey};
@@ -63,6 +65,7 @@ pub fn layouts() -> Vec<Decoder> {
         layout::<Statement>("Statement", &[statement(&batch(2))]),
         layout::<Touchstone>("Touchstone", &[touchstone()]),
         layout::<Withdraw>("Withdraw", &[withdraw()]),
+        layout::<RotateKeys>("RotateKeys", &[rotation()]),
     ]
 }
 
@@ -155,6 +158,7 @@ fn parts() -> Vec<Decoder> {
         message::<Run>("Run", &[run()]),
         message::<Suite>("Suite", &[Suite::Md5, Suite::Sha256]),
         message::<Verdict>("Verdict", &Verdict::ALL),
+        message::<LedgerView>("LedgerView", &ledger_views()),
     ]
 }
 

@@ -13,7 +13,7 @@ use netpay_protocol::payout::{PayoutKey, PayoutState, PayoutView, RequestPayout}
 use netpay_protocol::query::{Answer, OwnEcoin, Query, Question};
 use netpay_protocol::quote::{Quote, Receipt};
 use netpay_protocol::redemption::Head;
-use netpay_protocol::register::Register;
+use netpay_protocol::register::{Register, RotateKeys};
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::runs::Run;
 use netpay_protocol::suite::{Payword, Suite};
@@ -78,6 +78,16 @@ pub fn payout() -> RequestPayout {
     }
 }
 
+pub fn rotation() -> RotateKeys {
+    RotateKeys { broker: BROKER, peer: PAYEE, request: REQUEST, valid_until_ms: 5, register: Digest([8; 32]) }
+}
+
+pub fn ledger_views() -> Vec<LedgerView> {
+    let view = LedgerView { incarnation: 1, restored_from: None, clock_trusted: true, head: head() };
+    let restored = LedgerView { incarnation: 2, restored_from: Some(head()), clock_trusted: false, ..view.clone() };
+    vec![view, restored]
+}
+
 pub fn query(question: Question) -> Query {
     Query { broker: BROKER, peer: PAYEE, valid_until_ms: 1, min_position: 2, question }
 }
@@ -135,7 +145,9 @@ pub fn orders() -> Vec<Order> {
         Order::ListDoubleSpends { after: Some(double_spend_key()) },
         Order::ListPayouts { after: Some(payout_key()) },
         Order::SettlePayout { payout: payout_key(), reference },
-        Order::FailPayout { payout: payout_key(), reason },
+        Order::FailPayout { payout: payout_key(), reason: reason.clone() },
+        Order::Reconcile { reason: reason.clone() },
+        Order::ConfirmClock { reason },
     ]
 }
 

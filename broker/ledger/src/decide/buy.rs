@@ -13,6 +13,10 @@ use crate::event::Event;
 use crate::rejection::Rejection;
 use crate::working_set::WorkingSet;
 
+/// How long before its record a touchstone may have been made. What a restored backup does not know was issued at most so
+/// long before the backup's last record.
+pub(super) const MAX_PREPARATION_MS: u64 = 60_000;
+
 pub(super) struct Purchase {
     pub(super) opening: Option<OpenAccount>,
     pub(super) order: Box<Signed<BuyEcoins>>,
@@ -58,6 +62,7 @@ fn is_for(t: &Touchstone, buy: &BuyEcoins, facts: &Facts, payer_key: PublicKey, 
         && (t.unit_value, t.guarantee, t.incarnation) == (buy.unit_value, buy.guarantee, facts.incarnation)
         && (t.payer_key, t.payer_opened_at_ms) == (payer_key, opened_at_ms)
         && t.issued_at_ms <= facts.now_ms
+        && facts.now_ms - t.issued_at_ms <= MAX_PREPARATION_MS
 }
 
 /// An e-coin's id exists once, for ever.

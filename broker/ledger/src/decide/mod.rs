@@ -1,9 +1,14 @@
 //! Which events a command leads to. Reads the working set, changes nothing.
 
 mod buy;
+mod expire;
 mod operator;
 mod payout;
 pub(crate) mod redeem;
+mod restore;
+mod rotate;
+
+pub use expire::GRACE_MS;
 
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::keys::PublicKey;
@@ -33,7 +38,9 @@ pub enum Decision {
 
 /// Decides. Nothing that would break an invariant comes out.
 pub fn decide(ws: &WorkingSet, facts: &Facts, command: Command) -> Result<Decision, Rejection> {
-    if let Some(repeated) = outcome_so_far(ws, &command.request)? {
+    if let Some(request) = &command.request
+        && let Some(repeated) = outcome_so_far(ws, request)?
+    {
         return Ok(repeated);
     }
     let decision = match command.action {
@@ -70,6 +77,19 @@ pub fn decide(ws: &WorkingSet, facts: &Facts, command: Command) -> Result<Decisi
             check_life(facts, order.content.valid_until_ms)?;
             payout::fail(ws, order, payout, reason)
         }
+        Action::ExpireEcoins { ecoins } => expire::decide(ws, facts, &ecoins),
+        Action::RestoreEcoins { ecoins } => restore::decide(ws, facts, ecoins),
+        Action::RotatePeerKeys(rotation) => rotate::peer(ws, facts, &rotation),
+        Action::RotateBrokerKeys { list } => rotate::broker(ws, list),
+        Action::Reconcile { order } => {
+            check_life(facts, order.content.valid_until_ms)?;
+            restore::reconcile(ws, order)
+        }
+        Action::ConfirmClock { order } => {
+            check_life(facts, order.content.valid_until_ms)?;
+            expire::confirm_clock(ws, order)
+        }
+        Action::DoubtClock => Ok(expire::doubt_clock(ws)),
     }?;
     match &decision {
         Decision::Record(events) => match invariants::broken_by(ws, events) {
@@ -97,6 +117,17 @@ fn check_life(facts: &Facts, valid_until_ms: u64) -> Result<(), Rejection> {
         return Err(Rejection::ValidityTooLong);
     }
     Ok(())
+}
+
+/// What a restored backup does not know may have ended differently: nothing leaves, and nothing is given back.
+fn check_reconciled(ws: &WorkingSet) -> Result<(), Rejection> {
+    if ws.totals.restored.is_some() { Err(Rejection::NotReconciled) } else { Ok(()) }
+}
+
+/// What waits for a time waits on while the time is in doubt.
+fn check_clock(ws: &WorkingSet, facts: &Facts) -> Result<(), Rejection> {
+    let trusted = facts.clock_trusted && ws.totals.clock_doubted_at_ms.is_none();
+    if trusted { Ok(()) } else { Err(Rejection::ClockInDoubt) }
 }
 
 /// The peer's account as this command finds it, and the event that opens it if it is not open yet.

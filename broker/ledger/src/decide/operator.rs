@@ -5,7 +5,7 @@ use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::layout::Signed;
 
-use super::Decision;
+use super::{Decision, check_clock, check_reconciled};
 use crate::command::{DebtKey, Facts};
 use crate::event::{Cause, Event};
 use crate::rejection::Rejection;
@@ -32,9 +32,7 @@ pub(super) fn credit(
         Some(_) => return Err(Rejection::ReferenceReused),
         None => {}
     }
-    // What is being paid out may come back, after other money has taken its room.
-    let held = ws.totals.outside.unsigned_abs().saturating_add(ws.totals.payouts_open().0);
-    let room = MOST_UNITS.saturating_sub(held);
+    let room = room(ws);
     if amount == Units::ZERO || amount.0 >= room {
         return Err(Rejection::AmountOutOfRange);
     }
@@ -60,11 +58,15 @@ pub(super) fn reinstate(ws: &WorkingSet, order: Order, peer: PeerId) -> Result<D
 }
 
 /// Pays a debt as far as the balance goes. Not before the debtor's last e-coin is past redeeming: until then a cheat
-/// could have its puppets paid before the honest.
+/// could have its puppets paid before the honest. What the operator lent to a restored e-coin it may take back at once,
+/// unless the debtor is suspended: an honest one is only short of a deposit that the backup had not seen either.
 pub(super) fn settle_debt(ws: &WorkingSet, facts: &Facts, order: Order, debt: DebtKey) -> Result<Decision, Rejection> {
+    check_clock(ws, facts)?;
+    check_reconciled(ws)?;
     let debtor = known(ws, debt.debtor)?;
     let open = ws.debt(&debt).ok_or(Rejection::DebtUnknown)?.open;
-    if facts.now_ms <= debtor.last_redeem_until_ms {
+    let at_once = debt.creditor == PeerId::OPERATOR && debtor.suspended_at_ms.is_none();
+    if !at_once && facts.now_ms <= debtor.last_redeem_until_ms {
         return Err(Rejection::SettlementTooEarly { after_ms: debtor.last_redeem_until_ms });
     }
     let amount = open.min(debtor.balance);
@@ -72,6 +74,12 @@ pub(super) fn settle_debt(ws: &WorkingSet, facts: &Facts, order: Order, debt: De
         return Err(Rejection::NothingToPay);
     }
     Ok(Decision::Record(vec![Event::DebtSettled { debt, amount, order }]))
+}
+
+/// What may still come in. What is being paid out may come back, after other money has taken its room.
+pub(super) fn room(ws: &WorkingSet) -> u64 {
+    let held = ws.totals.outside.unsigned_abs().saturating_add(ws.totals.payouts_open().0);
+    MOST_UNITS.saturating_sub(held)
 }
 
 fn known(ws: &WorkingSet, peer: PeerId) -> Result<&AccountRow, Rejection> {

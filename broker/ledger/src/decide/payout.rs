@@ -10,7 +10,7 @@ use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::payout::{PayoutKey, PayoutState, RequestPayout};
 
-use super::{Decision, check_life, opened};
+use super::{Decision, check_life, check_reconciled, opened};
 use crate::command::{Facts, OpenAccount};
 use crate::event::Event;
 use crate::rejection::Rejection;
@@ -25,6 +25,7 @@ pub(super) fn request(
 ) -> Result<Decision, Rejection> {
     let payout = &order.content;
     check_life(facts, payout.valid_until_ms)?;
+    check_reconciled(ws)?;
     let (account, opening_event) = opened(ws, payout.peer, opening, signed_by)?;
     if account.suspended_at_ms.is_some() {
         return Err(Rejection::Suspended);
@@ -65,6 +66,7 @@ pub(super) fn fail(
 
 /// What a payout that is neither settled nor failed has taken off its peer's balance.
 fn open_amount(ws: &WorkingSet, payout: &PayoutKey) -> Result<Units, Rejection> {
+    check_reconciled(ws)?;
     let row = ws.payouts.get(payout).ok_or(Rejection::PayoutUnknown)?;
     match &row.state {
         PayoutState::Requested => Ok(row.amount),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use netpay_crash_point::broker::Point;
 use netpay_ledger::command::{Action, Command, DebtKey, Request};
-use netpay_protocol::admin::{Admin, Order as Said};
+use netpay_protocol::admin::{Admin, LedgerView, Order as Said};
 use netpay_protocol::ids::{Digest, Kid, PeerId};
 use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::{Layout as _, Signed};
@@ -41,10 +41,11 @@ pub(super) fn serve(desk: &Arc<Desk>, op: &str, admin: Signed<Admin>, reply: Rep
             Ok(_) => reply.result(match about {
                 About::Account(peer) => at.account_answer(peer, digest),
                 About::Payout(payout) => at.payout_answer(payout, digest),
+                About::Ledger => Ok(at.keys.answer(digest, now_ms(), &at.ledger_view())),
             }),
         }
     };
-    desk.order(Order { command: Command { request, action }, answer: Box::new(answer) });
+    desk.order(Order { command: Command { request: Some(request), action }, answer: Box::new(answer) });
 }
 
 fn check(desk: &Desk, op: &str, admin: &Signed<Admin>) -> Result<(Said, PublicKey), Problem> {
@@ -70,6 +71,7 @@ fn check(desk: &Desk, op: &str, admin: &Signed<Admin>) -> Result<(Said, PublicKe
 enum About {
     Account(PeerId),
     Payout(PayoutKey),
+    Ledger,
 }
 
 /// The command of an order that changes something, and what its answer shows.
@@ -88,6 +90,8 @@ fn action(said: &Said, admin: Signed<Admin>) -> Option<(Action, About)> {
             (Action::SettlePayout { order, payout, reference }, About::Payout(payout))
         }
         Said::FailPayout { payout, reason } => (Action::FailPayout { order, payout, reason }, About::Payout(payout)),
+        Said::Reconcile { .. } => (Action::Reconcile { order }, About::Ledger),
+        Said::ConfirmClock { .. } => (Action::ConfirmClock { order }, About::Ledger),
         Said::ListPayouts { .. }
         | Said::ListAccounts { .. }
         | Said::ShowAccount { .. }
@@ -125,6 +129,16 @@ fn read(desk: &Desk, said: &Said, about: Digest) -> Result<Signed<Answer>, Probl
 }
 
 impl Desk {
+    fn ledger_view(&self) -> LedgerView {
+        let totals = self.totals();
+        LedgerView {
+            incarnation: totals.incarnation(),
+            restored_from: totals.restored.map(|restored| restored.head),
+            clock_trusted: self.clock.is_trusted(),
+            head: totals.head,
+        }
+    }
+
     /// An account as it stands now, in answer to the order with this digest.
     fn account_answer(&self, peer: PeerId, about: Digest) -> Result<Signed<Answer>, Problem> {
         let view = self.account_view(peer).ok_or_else(|| not_found("account"))?;
@@ -142,9 +156,11 @@ fn texts_fit(said: &Said) -> bool {
         Said::Credit { reference, .. } | Said::SettlePayout { reference, .. } => {
             (1..=MAX_REFERENCE_BYTES).contains(&reference.len())
         }
-        Said::Suspend { reason, .. } | Said::Reinstate { reason, .. } | Said::FailPayout { reason, .. } => {
-            reason.len() <= MAX_REASON_BYTES
-        }
+        Said::Suspend { reason, .. }
+        | Said::Reinstate { reason, .. }
+        | Said::FailPayout { reason, .. }
+        | Said::Reconcile { reason }
+        | Said::ConfirmClock { reason } => reason.len() <= MAX_REASON_BYTES,
         _ => true,
     }
 }

@@ -64,14 +64,14 @@ fn prepare(desk: &Desk, message: Buy) -> Result<Prepared, Problem> {
     if now_ms() > order.content.valid_until_ms {
         // That it was not carried out is for the writer to say: an earlier copy may be on its way to the log.
         let action = purchase(order, signer, vec![]);
-        return Ok(Prepared::New(Box::new(Command { request, action }), None));
+        return Ok(Prepared::New(Box::new(Command { request: Some(request), action }), None));
     }
     check_cheaply(desk, &order.content, &signer)?;
     let ids: Vec<_> = (0..order.content.count).map(|_| fresh_id()).collect();
     let touchstones = ids.iter().map(|id| touchstone(desk, &order.content, &signer, *id)).collect();
     let sealed = seal(desk, &order.content, &signer, ids.into_iter())?;
     let action = purchase(order, signer, touchstones);
-    Ok(Prepared::New(Box::new(Command { request, action }), Some(Box::new(sealed))))
+    Ok(Prepared::New(Box::new(Command { request: Some(request), action }), Some(Box::new(sealed))))
 }
 
 fn purchase(order: Signed<BuyEcoins>, signer: Signer, touchstones: Vec<Signed<Touchstone>>) -> Action {

@@ -26,6 +26,7 @@ use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::register::Register;
 use netpay_protocol::revocation::RevocationList;
 
+use super::clock::Clock;
 use super::ledger::{self, Order};
 use super::refusals::{not_registered, rejected};
 use super::runtime::{Address, Handler};
@@ -77,6 +78,8 @@ pub struct Desk {
     pub operators: Vec<PublicKey>,
     /// Which life of the broker this is.
     pub incarnation: u64,
+    /// Whether the time can be believed.
+    pub clock: Arc<Clock>,
     /// What peers may still waste.
     pub budget: budget::Budget,
     /// The revocation list signed last, and when.

@@ -47,7 +47,7 @@ fn prepare(desk: &Desk, message: Withdrawal, digest: Digest) -> Result<Option<Bo
         return Ok(None);
     }
     let action = Action::RequestPayout { opening: signer.opening, order: Box::new(order), signed_by: signer.key };
-    Ok(Some(Box::new(Command { request, action })))
+    Ok(Some(Box::new(Command { request: Some(request), action })))
 }
 
 impl Desk {

@@ -85,7 +85,7 @@ fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Pro
         return Ok(Prepared::Nothing(Box::new(desk.statement(payee, (request.id, digest), lines, balance, head))));
     }
     let action = Action::RedeemBatch { claims, opening: signer.opening, payee, signed_by: signer.key };
-    Ok(Prepared::New(Box::new(Command { request, action })))
+    Ok(Prepared::New(Box::new(Command { request: Some(request), action })))
 }
 
 /// What checking the claims cost that will credit nothing.
