@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use netpay_ledger::event::Event;
 use netpay_ledger::load;
 use netpay_ledger::rows::Totals;
 use netpay_protocol::ids::PeerId;
+use netpay_protocol::key_list::SignedKeyList;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -58,6 +60,9 @@ pub async fn serve(config: Config, json: bool) -> anyhow::Result<()> {
     let hold = Hold::take(&config.dir)?;
     let desk_parts = if config.is(Role::Broker) {
         let store = Arc::new(Store::open(&config.ledger())?);
+        if let Some(list) = listed_in(&*store)? {
+            config.keys().take_over(&list, config.broker)?;
+        }
         Some((store, config.keys().load(config.broker, now_ms())?))
     } else {
         None
@@ -155,6 +160,16 @@ fn announce(config: &Config, http: &str, json: bool) {
             config.nats_url
         );
     }
+}
+
+/// The newest list of the broker's keys in the ledger: a rotation may have been cut off before its file was written.
+fn listed_in(state: &dyn State) -> anyhow::Result<Option<SignedKeyList>> {
+    let Some(keys) = load::totals(&state)?.keys else { return Ok(None) };
+    let record = load::record(&state, keys.position)?.context("the ledger lacks the record of its key list")?;
+    Ok(record.events.into_iter().find_map(|event| match event {
+        Event::BrokerKeysRotated { list } => Some(*list),
+        _ => None,
+    }))
 }
 
 /// What waits for an operator is said at the start, not only to the peer who asks.

@@ -4,6 +4,7 @@ mod account;
 mod doublespend;
 mod ecoin;
 mod init;
+mod key;
 mod ledger;
 mod payout;
 mod reach;
@@ -69,6 +70,9 @@ enum Command {
     /// The ledger: audit, rebuild, reconcile, confirm-clock.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// The broker's keys: show, rotate.
+    #[command(subcommand)]
+    Key(key::Key),
     /// Double spends: list.
     #[command(subcommand)]
     Doublespend(doublespend::Doublespend),
@@ -118,6 +122,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Payout(command) => command.run().await.map(Some),
             Command::Ecoin(command) => command.run().await.map(Some),
             Command::Ledger(command) => command.run().await.map(Some),
+            Command::Key(command) => command.run().map(Some),
             Command::Doublespend(command) => command.run().await.map(Some),
         }
     });

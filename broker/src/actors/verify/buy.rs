@@ -9,7 +9,7 @@ use netpay_ledger::record::Record;
 use netpay_ledger::rejection::Rejection;
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
-use netpay_protocol::chain::PaywordChain;
+use netpay_protocol::chain::{ChainMaster, PaywordChain};
 use netpay_protocol::ids::EcoinId;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::MAX_REQUEST_LIFE_MS;
@@ -23,7 +23,7 @@ use rand_core::Rng as _;
 use super::{Desk, Signer};
 use crate::actors::ledger::{Order, Outcome};
 use crate::actors::refusals::{again, check_broker, rejected};
-use crate::keys::{EPOCH, rng};
+use crate::keys::rng;
 use crate::ports::{Reply, now_ms};
 
 pub(super) fn serve(desk: &Arc<Desk>, message: Buy, reply: Reply) {
@@ -63,25 +63,21 @@ fn prepare(desk: &Desk, message: Buy) -> Result<Prepared, Problem> {
     }
     if now_ms() > order.content.valid_until_ms {
         // That it was not carried out is for the writer to say: an earlier copy may be on its way to the log.
-        let action = purchase(order, signer, vec![]);
+        let action = purchase(order, signer, vec![], desk.keys.master().0);
         return Ok(Prepared::New(Box::new(Command { request: Some(request), action }), None));
     }
     check_cheaply(desk, &order.content, &signer)?;
     let ids: Vec<_> = (0..order.content.count).map(|_| fresh_id()).collect();
-    let touchstones = ids.iter().map(|id| touchstone(desk, &order.content, &signer, *id)).collect();
-    let sealed = seal(desk, &order.content, &signer, ids.into_iter())?;
-    let action = purchase(order, signer, touchstones);
+    let (epoch, master) = desk.keys.master();
+    let words: Vec<_> = ids.iter().map(|id| last_word(master, &order.content, *id)).collect();
+    let touchstones = words.iter().map(|word| touchstone(desk, &order.content, &signer, *word)).collect();
+    let sealed = seal(desk, &order.content, &signer, &words)?;
+    let action = purchase(order, signer, touchstones, epoch);
     Ok(Prepared::New(Box::new(Command { request: Some(request), action }), Some(Box::new(sealed))))
 }
 
-fn purchase(order: Signed<BuyEcoins>, signer: Signer, touchstones: Vec<Signed<Touchstone>>) -> Action {
-    Action::BuyEcoins {
-        opening: signer.opening,
-        order: Box::new(order),
-        signed_by: signer.key,
-        touchstones,
-        epoch: EPOCH,
-    }
+fn purchase(order: Signed<BuyEcoins>, signer: Signer, touchstones: Vec<Signed<Touchstone>>, epoch: u32) -> Action {
+    Action::BuyEcoins { opening: signer.opening, order: Box::new(order), signed_by: signer.key, touchstones, epoch }
 }
 
 /// What the writer will check again, looked at before chains are computed for nothing; and the broker's policy.
@@ -117,12 +113,11 @@ fn fresh_id() -> EcoinId {
     id
 }
 
-fn last_word(desk: &Desk, buy: &BuyEcoins, ecoin: EcoinId) -> LastWord {
-    (ecoin, desk.keys.master.last_word(buy.suite, &ecoin, buy.n))
+fn last_word(master: &ChainMaster, buy: &BuyEcoins, ecoin: EcoinId) -> LastWord {
+    (ecoin, master.last_word(buy.suite, &ecoin, buy.n))
 }
 
-fn touchstone(desk: &Desk, buy: &BuyEcoins, signer: &Signer, ecoin: EcoinId) -> Signed<Touchstone> {
-    let (_, last) = last_word(desk, buy, ecoin);
+fn touchstone(desk: &Desk, buy: &BuyEcoins, signer: &Signer, (ecoin, last): LastWord) -> Signed<Touchstone> {
     let root = PaywordChain::below(buy.suite, &ecoin, PaywordIndex(buy.n.0), last).root();
     let issued_at_ms = now_ms();
     let opened = signer.account.opened.as_ref().map(|opened| opened.at_ms);
@@ -147,27 +142,26 @@ fn touchstone(desk: &Desk, buy: &BuyEcoins, signer: &Signer, ecoin: EcoinId) -> 
     })
 }
 
-fn seal(
-    desk: &Desk,
-    buy: &BuyEcoins,
-    signer: &Signer,
-    ids: impl Iterator<Item = EcoinId>,
-) -> Result<Signed<SealedPaywords>, Problem> {
+fn seal(desk: &Desk, buy: &BuyEcoins, signer: &Signer, words: &[LastWord]) -> Result<Signed<SealedPaywords>, Problem> {
     let key = PublicSealingKey::from_der(&signer.register.content.sealing_key)
         .map_err(|why| Problem::new(Kind::BadSignature, why.to_string()))?;
-    let words: Vec<_> = ids.map(|ecoin| last_word(desk, buy, ecoin)).collect();
     let purchase = Purchase { broker: buy.broker, payer: buy.payer, request: buy.request };
-    Ok(desk.keys.sign_sale(key.seal(desk.keys.touchstone_kid(), purchase, &words, &mut rng())))
+    Ok(desk.keys.sign_sale(key.seal(desk.keys.touchstone_kid(), purchase, words, &mut rng())))
 }
 
 /// The lost reply: the same e-coins again, their words derived from the master key and sealed anew.
 fn sold_before(desk: &Desk, record: &Record, signer: &Signer) -> Result<Sold, Problem> {
     let issued = record.events.iter().find_map(|event| match event {
-        Event::EcoinsIssued { order, touchstones, .. } => Some((order, touchstones)),
+        Event::EcoinsIssued { order, touchstones, epoch } => Some((order, touchstones, *epoch)),
         _ => None,
     });
-    let (order, touchstones) = issued.ok_or_else(|| rejected(&Rejection::RequestIdReused))?;
-    let sealed = seal(desk, &order.content, signer, touchstones.iter().map(|t| t.content.ecoin))?;
+    let (order, touchstones, epoch) = issued.ok_or_else(|| rejected(&Rejection::RequestIdReused))?;
+    let master = desk.keys.master_of(epoch).ok_or_else(|| {
+        let text = format!("the chain master key of epoch {epoch} is not here; its operator has to bring it back");
+        Problem::new(Kind::Unavailable, text)
+    })?;
+    let words: Vec<_> = touchstones.iter().map(|t| last_word(master, &order.content, t.content.ecoin)).collect();
+    let sealed = seal(desk, &order.content, signer, &words)?;
     Ok(Sold { sealed, touchstones: touchstones.clone(), position: record.position })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every file is 0600, or the program refuses to start: these keys are the broker's word and its customers' money.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -18,10 +19,13 @@ use netpay_protocol::query::Answer;
 use netpay_protocol::wire;
 use zeroize::Zeroizing;
 
-/// The epoch of the chain master key.
-pub const EPOCH: u32 = 1;
+pub mod rotate;
 
-const PURPOSES: [(&str, Purpose); 3] =
+/// The epoch of a new broker's chain master key.
+const FIRST_EPOCH: u32 = 1;
+
+/// The keys that the key list names, by their files.
+pub const PURPOSES: [(&str, Purpose); 3] =
     [("touchstone", Purpose::Touchstone), ("statement", Purpose::Statement), ("notice", Purpose::Notice)];
 
 /// The operating system's randomness.
@@ -38,8 +42,8 @@ pub struct BrokerKeys {
     touchstone: SigningKey,
     statement: SigningKey,
     notice: SigningKey,
-    /// Seeds of all chains are derived from it.
-    pub master: ChainMaster,
+    /// Seeds of all chains are derived from these, one for each epoch.
+    masters: BTreeMap<u32, ChainMaster>,
 }
 
 /// The folder of key files.
@@ -60,7 +64,24 @@ impl KeyFolder {
 
     /// Draws the chain master key and writes it. Never overwrites.
     pub fn create_master(&self) -> anyhow::Result<()> {
-        self.write(&master_name(), &SigningKey::generate(&mut rng()).seed())
+        self.create_master_of(FIRST_EPOCH)
+    }
+
+    fn create_master_of(&self, epoch: u32) -> anyhow::Result<()> {
+        self.write(&master_name(epoch), &SigningKey::generate(&mut rng()).seed())
+    }
+
+    /// The epochs whose chain master keys are here.
+    pub fn epochs(&self) -> anyhow::Result<Vec<u32>> {
+        let files = fs::read_dir(&self.0).with_context(|| format!("cannot read {}", self.0.display()))?;
+        let mut epochs = Vec::new();
+        for file in files {
+            let name = file?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("chain-master-")?.strip_suffix(".key"));
+            epochs.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        }
+        epochs.sort_unstable();
+        Ok(epochs)
     }
 
     fn write(&self, name: &str, seed: &Zeroizing<[u8; 32]>) -> anyhow::Result<()> {
@@ -101,12 +122,8 @@ impl KeyFolder {
 
     /// Makes the key list of a new broker. The root key file can be moved off-line afterwards.
     pub fn issue_list(&self, root: &SigningKey, now_ms: u64) -> anyhow::Result<SignedKeyList> {
-        let listed = |name: &str, purpose| -> anyhow::Result<ListedKey> {
-            let key = self.signing_key(name)?.public();
-            let not_after_ms = now_ms + 3_650 * DAY_MS;
-            // An hour of leeway for peers whose clocks are behind.
-            let not_before_ms = now_ms.saturating_sub(3_600_000);
-            Ok(ListedKey { kid: Kid::of(&key), key, purpose, not_before_ms, not_after_ms, revoked_at_ms: 0 })
+        let of = |name: &str, purpose| -> anyhow::Result<ListedKey> {
+            Ok(listed(self.signing_key(name)?.public(), purpose, now_ms))
         };
         let list = KeyList {
             broker: BrokerId::of(&root.public()),
@@ -114,7 +131,7 @@ impl KeyFolder {
             seq: now_ms,
             issued_at_ms: now_ms,
             next_at_ms: now_ms + MAX_KEY_LIST_LIFE_MS,
-            keys: PURPOSES.into_iter().map(|(name, purpose)| listed(name, purpose)).collect::<anyhow::Result<_>>()?,
+            keys: PURPOSES.into_iter().map(|(name, purpose)| of(name, purpose)).collect::<anyhow::Result<_>>()?,
         };
         Ok(SignedKeyList { root: root.public(), list: Signed::new(list, root) })
     }
@@ -122,6 +139,7 @@ impl KeyFolder {
     /// Reads all keys that a serving broker needs. The key list is renewed when half its life is over, if the root key is
     /// at hand.
     pub fn load(&self, broker: BrokerId, now_ms: u64) -> anyhow::Result<BrokerKeys> {
+        self.finish_rotations(broker)?;
         let mut list = self.read_list(broker)?;
         let content = &list.list.content;
         let half_over = now_ms > content.issued_at_ms + (content.next_at_ms - content.issued_at_ms) / 2;
@@ -135,16 +153,23 @@ impl KeyFolder {
         }
         for (name, purpose) in PURPOSES {
             let kid = Kid::of(&self.signing_key(name)?.public());
-            let listed = list.list.content.keys.iter().any(|key| key.kid == kid && key.purpose == purpose);
-            ensure!(listed, "the {name} key is not in the key list: peers would not believe what it signs");
+            let speaks = list.verify(broker)?.find(kid, purpose, now_ms).is_some();
+            ensure!(
+                speaks,
+                "the {name} key is not in the key list, or retired or revoked there: peers would not believe what it signs; \
+                 make another: netpay-broker key rotate {name}"
+            );
         }
+        let master = |epoch: u32| Ok((epoch, ChainMaster::new(*self.read(&master_name(epoch))?)));
+        let masters: BTreeMap<_, _> = self.epochs()?.into_iter().map(master).collect::<anyhow::Result<_>>()?;
+        ensure!(!masters.is_empty(), "there is no chain master key in {}: bring it back", self.0.display());
         Ok(BrokerKeys {
             broker,
             list,
             touchstone: self.signing_key("touchstone")?,
             statement: self.signing_key("statement")?,
             notice: self.signing_key("notice")?,
-            master: ChainMaster::new(*self.read(&master_name())?),
+            masters,
         })
     }
 
@@ -167,20 +192,33 @@ impl KeyFolder {
     }
 }
 
+fn listed(key: PublicKey, purpose: Purpose, now_ms: u64) -> ListedKey {
+    let not_after_ms = now_ms + 3_650 * DAY_MS;
+    // An hour of leeway for peers whose clocks are behind.
+    let not_before_ms = now_ms.saturating_sub(3_600_000);
+    ListedKey { kid: Kid::of(&key), key, purpose, not_before_ms, not_after_ms, revoked_at_ms: 0 }
+}
+
 /// The same keys for another while. What they may sign, and since when, stays: it was signed with them before.
 fn renewed(old: &SignedKeyList, root: &SigningKey, now_ms: u64) -> SignedKeyList {
-    let list = &old.list.content;
+    reissued(&old.list.content, old.list.content.keys.clone(), root, now_ms)
+}
+
+/// The next list after this one.
+fn reissued(old: &KeyList, keys: Vec<ListedKey>, root: &SigningKey, now_ms: u64) -> SignedKeyList {
     let list = KeyList {
-        seq: now_ms.max(list.seq + 1),
+        broker: old.broker,
+        incarnation: old.incarnation,
+        seq: now_ms.max(old.seq + 1),
         issued_at_ms: now_ms,
         next_at_ms: now_ms + MAX_KEY_LIST_LIFE_MS,
-        ..list.clone()
+        keys,
     };
     SignedKeyList { root: root.public(), list: Signed::new(list, root) }
 }
 
-fn master_name() -> String {
-    format!("chain-master-{EPOCH}")
+fn master_name(epoch: u32) -> String {
+    format!("chain-master-{epoch}")
 }
 
 /// Writes a file beside its place, syncs it, and moves it there.
@@ -194,6 +232,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 impl BrokerKeys {
+    /// The chain master key that new chains are made with, and its epoch.
+    pub fn master(&self) -> (u32, &ChainMaster) {
+        self.masters.last_key_value().map(|(epoch, master)| (*epoch, master)).expect("loaded with at least one")
+    }
+
+    /// The chain master key of an epoch, if it is here.
+    pub fn master_of(&self, epoch: u32) -> Option<&ChainMaster> {
+        self.masters.get(&epoch)
+    }
+
     /// The kid that touchstones and sealed paywords carry.
     pub fn touchstone_kid(&self) -> Kid {
         Kid::of(&self.touchstone.public())
