@@ -76,6 +76,12 @@ if ! netpay_nats_version nats-server >/dev/null && netpay_nats_version "$NETPAY_
   export PATH=$NETPAY_CACHE/bin:$PATH
 fi
 
+# What else setup.sh fetched counts only where the system has none.
+case :$PATH: in
+  *:"$NETPAY_CACHE/bin":*) ;;
+  *) export PATH=$PATH:$NETPAY_CACHE/bin ;;
+esac
+
 # A target directory that compiled RocksDB itself is left as it is: the cache would save nothing there, and setting or
 # unsetting ROCKSDB_LIB_DIR makes cargo run the build script again, so the next plain `cargo build` would compile it anew.
 netpay_key=$(netpay_rocksdb_key) || netpay_key=

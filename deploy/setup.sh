@@ -67,19 +67,23 @@ need curl curl --version
 need python3 python3 -c 'import json'
 need python3-venv python3 -c 'import ensurepip, venv'
 need shellcheck shellcheck --version
+# The tests' broker lives through months with it.
+has_faketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1'; }
+need faketime has_faketime
 if ((${#missing[@]})) && ! apt_install "${missing[@]}"; then
-  # Only the tests want these two, and say so.
+  # Only the tests want these, and say so.
   for package in "${missing[@]}"; do
-    [[ $package == shellcheck || $package == python3-venv ]] || failed=1
+    [[ $package == shellcheck || $package == python3-venv || $package == faketime ]] || failed=1
   done
 fi
 
-# keep_nats BINARY: into the cache, if it runs here. Renamed into place, for another setup may be doing the same.
-keep_nats() {
-  netpay_nats_version "$1" >/dev/null && mkdir -p "$NETPAY_CACHE/bin" &&
-    cp "$1" "$NETPAY_CACHE/bin/.nats-server.$$" && chmod 755 "$NETPAY_CACHE/bin/.nats-server.$$" &&
-    mv "$NETPAY_CACHE/bin/.nats-server.$$" "$NETPAY_CACHE/bin/nats-server"
+# keep BINARY: into the cache. Renamed into place, for another setup may be doing the same.
+keep() {
+  local name=${1##*/}
+  mkdir -p "$NETPAY_CACHE/bin" && cp "$1" "$NETPAY_CACHE/bin/.$name.$$" && chmod 755 "$NETPAY_CACHE/bin/.$name.$$" &&
+    mv "$NETPAY_CACHE/bin/.$name.$$" "$NETPAY_CACHE/bin/$name"
 }
+keep_nats() { netpay_nats_version "$1" >/dev/null && keep "$1"; } # if it runs here
 
 # debian_mirror: where this machine gets Debian from. Other vendors name their suites after Debian's, too; so a source
 # counts by its signed origin or, while no list was fetched yet, by the path that mirrors of Debian have.
@@ -140,6 +144,27 @@ elif nats_from_debian || { say "nats-server: that gave none that runs here" && n
 else
   say "nats-server: none of version $netpay_nats_min or newer; get one from https://nats.io/download and put it on the PATH"
   failed=1
+fi
+
+# The package is only unpacked: installed, it would start a service that nobody asked for.
+prometheus_from_debian() {
+  local root=()
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+  if ((EUID != 0)); then root=(sudo); fi
+  say "prometheus: fetching the system's package"
+  cd "$work" || return 1
+  # Without lists there is nothing to download from; fetching them is worth one try.
+  apt-get -qq -o APT::Sandbox::User= download prometheus >&2 ||
+    { "${root[@]}" apt-get -qq update >&2 && apt-get -qq -o APT::Sandbox::User= download prometheus >&2; } || return 1
+  dpkg -x prometheus_*.deb prometheus && prometheus/usr/bin/prometheus --version >/dev/null 2>&1 &&
+    keep prometheus/usr/bin/prometheus && keep prometheus/usr/bin/promtool
+}
+if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+  say "prometheus: good ($(command -v prometheus))"
+elif (prometheus_from_debian); then
+  say "prometheus: now in $NETPAY_CACHE/bin"
+else
+  say "prometheus: none; the tests of the alerts will fail without it: put prometheus and promtool on the PATH"
 fi
 
 # The second opinion's Python packages, in a folder that is named by what is in it; made beside it and renamed when whole.

@@ -9,3 +9,4 @@ mod keys;
 mod operating;
 mod payouts;
 mod payouts_agent;
+mod upkeep;

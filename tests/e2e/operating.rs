@@ -1,9 +1,9 @@
 //! Starting, stopping, and everything that can be wrong with it.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use netpay_tests::processes::{Process, World, until};
+use netpay_tests::processes::{World, until};
 
 #[test]
 fn without_a_nats_server_the_broker_says_how_to_start_one() {
@@ -51,28 +51,16 @@ fn a_second_init_changes_nothing_and_a_directory_serves_one_broker() {
     assert_eq!(first.terminate(), Some(0), "SIGTERM drains and ends well");
 }
 
-fn http_get(broker: &Process, path: &str) -> (u16, String) {
-    let said = broker.said();
-    let ready = said.lines().find(|line| line.contains("\"ready\":true")).expect("it is ready");
-    let ready: serde_json::Value = serde_json::from_str(ready).expect("an object");
-    let mut stream = std::net::TcpStream::connect(ready["http"].as_str().expect("an address")).expect("it listens");
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("text");
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-    (status, answer)
-}
-
 #[test]
 fn metrics_health_readiness_and_version_are_served() {
     let world = World::new();
     world.init_broker(&[]);
     let broker = world.serve_broker();
     world.credit(&"07".repeat(16), 10, "r");
-    assert_eq!(http_get(&broker, "/healthz").0, 200);
-    assert!(http_get(&broker, "/version").1.contains("netpay-broker"));
-    until("the first scan", || (http_get(&broker, "/readyz").0 == 200).then_some(()));
-    let (status, text) = http_get(&broker, "/metrics");
+    assert_eq!(broker.http_get("/healthz").0, 200);
+    assert!(broker.http_get("/version").1.contains("netpay-broker"));
+    until("the first scan", || (broker.http_get("/readyz").0 == 200).then_some(()));
+    let (status, text) = broker.http_get("/metrics");
     assert_eq!(status, 200);
     for line in [
         "netpay_requests_total{op=\"admin\",result=\"ok\"} 1",

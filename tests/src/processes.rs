@@ -2,6 +2,7 @@
 //! directory; they end with the test, by the pid that it started.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -25,6 +26,22 @@ impl Process {
         let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, log: log.to_owned() }
+    }
+
+    /// Its answer to an HTTP request, as the line that says `ready` tells where: status and everything after it.
+    pub fn http_get(&self, path: &str) -> (u16, String) {
+        let said = self.said();
+        let ready = said.lines().find(|line| line.contains("\"ready\":true")).expect("it is ready");
+        let ready: Value = serde_json::from_str(ready).expect("an object");
+        http_get(ready["http"].as_str().expect("an address"), path)
+    }
+
+    /// What a metric says.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.http_get("/metrics");
+        let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        value.unwrap_or_else(|| panic!("no metric {name} in {text}"))
     }
 
     /// What it wrote so far.
@@ -76,6 +93,16 @@ impl Drop for Process {
     }
 }
 
+/// An HTTP answer: status and everything after it.
+pub fn http_get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    (status, answer)
+}
+
 /// Waits for a condition, and fails when it takes too long.
 pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, condition)
@@ -108,6 +135,16 @@ pub struct World {
     pub dir: TempDir,
     nats_port: u16,
     nats: Option<Process>,
+}
+
+/// The file with the wall clock's offset.
+const CLOCK: &str = "clock";
+
+/// The library that shows programs another time.
+fn faketime() -> PathBuf {
+    let libraries = fs::read_dir("/usr/lib").expect("a Linux system").filter_map(Result::ok);
+    let found = libraries.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|path| path.exists());
+    found.expect("libfaketime is not here; run: deploy/setup.sh")
 }
 
 /// How a command ended.
@@ -199,14 +236,35 @@ impl World {
         for variable in ["NETPAY_PASSPHRASE", "NETPAY_PASSPHRASE_FILE", "NETPAY_NEW_PASSPHRASE"] {
             command.env_remove(variable);
         }
+        if self.path(CLOCK).exists() {
+            command.envs([
+                ("LD_PRELOAD", faketime().as_os_str()),
+                ("FAKETIME_TIMESTAMP_FILE", self.path(CLOCK).as_os_str()),
+                ("FAKETIME_CACHE_DURATION", "1".as_ref()),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1".as_ref()),
+            ]);
+        }
         // A peer without a passphrase, unless a test gives one.
         command.env("NETPAY_NO_PASSPHRASE", "true");
         command
     }
 
+    /// Sets the wall clock of everything started from now on, such as `+100d`. Called again it also reaches, within a second,
+    /// what was started since the first time. The NATS server keeps the true time.
+    pub fn set_clock(&self, offset: &str) {
+        fs::write(self.path(CLOCK), offset).expect("our own file");
+    }
+
     /// Starts a long-running command.
     pub fn start(&self, name: &str, arguments: &[&str], log: &str) -> Process {
         Process::start(self.command(name, arguments), &self.path(log))
+    }
+
+    /// Starts a program that is not ours, found on the PATH.
+    pub fn start_found(&self, name: &str, arguments: &[&str], log: &str) -> Process {
+        let mut command = Command::new(name);
+        command.current_dir(self.dir.path()).args(arguments);
+        Process::start(command, &self.path(log))
     }
 
     /// The same, with variables in its environment.

@@ -77,7 +77,8 @@ fn rotate(config: &Config, which: Which, revoke: bool) -> anyhow::Result<Said> {
     let named = PURPOSES.into_iter().find(|(_, each)| *each == purpose).context("a purpose with a key")?;
     let _hold = Hold::take(&config.dir)?;
     let store = Store::open(&config.ledger())?;
-    let now_ms = now_ms().max(load::totals(&(&store as &dyn State))?.recorded_at_ms);
+    let state: &dyn State = &store;
+    let now_ms = now_ms().max(load::totals(&state)?.recorded_at_ms);
     let list = config.keys().prepare_rotation(config.broker, named, revoke, now_ms)?;
     let position = record(&store, &list, now_ms)?;
     config.keys().take_over(&list, config.broker)?;
