@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use netpay_ledger::command::{Action, Command, MAX_EXPIRED};
 use netpay_ledger::decide::GRACE_MS;
+use netpay_ledger::load;
 use netpay_ledger::rows::{ExpiryRow, Row as _, Table};
 use netpay_protocol::ids::EcoinId;
 
@@ -54,9 +55,10 @@ impl Handler for ExpiryActor {
     }
 }
 
-/// The e-coins that can be refunded at this time, the oldest first.
+/// The e-coins that can be refunded at this time, the oldest first; none while a restored ledger waits.
 fn due(state: &dyn State, now_ms: u64) -> Result<Vec<EcoinId>, StateError> {
-    let Some(until_ms) = now_ms.checked_sub(GRACE_MS) else { return Ok(vec![]) };
+    let waits = load::totals(&state)?.restored.is_some();
+    let Some(until_ms) = now_ms.checked_sub(GRACE_MS).filter(|_| !waits) else { return Ok(vec![]) };
     let (from, to) = (ExpiryRow::key(&(0, EcoinId([0; 16]))), ExpiryRow::key(&(until_ms, EcoinId([0xff; 16]))));
     let rows = state.range(Table::Expiry, &from, &to, MAX_EXPIRED)?;
     let id = |key: &[u8]| key.last_chunk::<16>().map(|id| EcoinId(*id));
