@@ -10,6 +10,7 @@ pub mod admin;
 pub mod amounts;
 pub mod buy;
 pub mod chain;
+pub mod evidence;
 pub mod ids;
 pub mod index;
 pub mod key_list;

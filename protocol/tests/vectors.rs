@@ -9,6 +9,7 @@ mod vector_files;
 
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::chain::{reaches, reaches_root};
+use netpay_protocol::evidence::Evidence;
 use netpay_protocol::ids::{BrokerId, Digest, Kid, PeerId};
 use netpay_protocol::key_list::{Purpose, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
@@ -183,6 +184,24 @@ fn registrations_are_refused_for_the_reason_that_the_files_give() {
             Err(Refused::Key(_)) => "key",
             Err(Refused::SealingKey(_)) => "sealing_key",
             Err(Refused::SharedKey) => "shared_key",
+        };
+        assert_eq!(error, v.text("error"), "{}", v.name());
+    }
+}
+
+#[test]
+fn evidence_proves_what_the_files_say_or_fails_for_their_reason() {
+    for v in vectors("evidence") {
+        let evidence: Evidence = wire::decode(&v.bytes("cbor")).expect("evidence");
+        let error = match evidence.verify(BrokerId(v.fixed("pinned"))) {
+            Ok(proven) => {
+                assert_eq!((proven.payer.0, proven.ecoin.0), (v.fixed("payer"), v.fixed("ecoin")), "{}", v.name());
+                assert_eq!((proven.first.0, proven.second.0), (v.fixed("first"), v.fixed("second")), "{}", v.name());
+                let words = (proven.words.from.0, proven.words.through.0);
+                assert_eq!(words, (v.small("from"), v.small("through")), "{}", v.name());
+                "none"
+            }
+            Err(unproven) => unproven.name(),
         };
         assert_eq!(error, v.text("error"), "{}", v.name());
     }

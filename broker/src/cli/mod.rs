@@ -3,6 +3,7 @@
 mod account;
 mod doublespend;
 mod ecoin;
+mod evidence;
 mod init;
 mod key;
 mod ledger;
@@ -73,7 +74,7 @@ enum Command {
     /// The broker's keys: show, rotate.
     #[command(subcommand)]
     Key(key::Key),
-    /// Double spends: list.
+    /// Double spends: list, export, verify.
     #[command(subcommand)]
     Doublespend(doublespend::Doublespend),
 }
@@ -123,7 +124,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Ecoin(command) => command.run().await.map(Some),
             Command::Ledger(command) => command.run().await.map(Some),
             Command::Key(command) => command.run().map(Some),
-            Command::Doublespend(command) => command.run().await.map(Some),
+            Command::Doublespend(command) => command.run().await,
         }
     });
     match result {

@@ -3,6 +3,7 @@
 use netpay_protocol::admin::*;
 use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units, WordCount};
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
+use netpay_protocol::evidence::Evidence;
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::index::Grant;
 use netpay_protocol::layout::Signed;
@@ -149,6 +150,12 @@ pub fn orders() -> Vec<Order> {
         Order::Reconcile { reason: reason.clone() },
         Order::ConfirmClock { reason },
     ]
+}
+
+pub fn evidence() -> Evidence {
+    let grant = || Signed::new(index(), &key(2));
+    let touchstone = Signed::new(touchstone(), &key(2));
+    Evidence { keys: key_list(&key(1)), touchstone, first: grant(), second: grant() }
 }
 
 pub fn head() -> Head {

@@ -7,6 +7,7 @@ mod accepting;
 mod chains;
 mod claims;
 mod content;
+mod evidence;
 mod fields;
 pub mod frozen;
 mod json;
@@ -48,6 +49,11 @@ const SETS: &[Set] = &[
         "tickets",
         "Tickets as text: what they say, and texts that are none (prefix, damaged, version).",
         tickets::vectors,
+    ),
+    (
+        "evidence",
+        "Evidence of a double spend (CBOR) against a pinned broker: what it proves, or the row of page 27 that fails.",
+        evidence::vectors,
     ),
     ("subjects", "Every subject: Alice asks, Bob supplies.", lists::subjects),
     ("zip215", "Signatures and keys at the edges: verify by ZIP-215, and may it be registered.", zip215::vectors),
