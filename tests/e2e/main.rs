@@ -5,6 +5,7 @@ mod agents;
 mod broker;
 mod contents;
 mod daily;
+mod explaining;
 mod keys;
 mod operating;
 mod payouts;

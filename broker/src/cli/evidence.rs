@@ -244,3 +244,61 @@ fn add(json: &mut Value, name: &str, value: Value) {
         object.insert(name.into(), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netpay_protocol::ids::from_hex;
+
+    use super::*;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let pair = |pair: &[u8]| from_hex::<1>(std::str::from_utf8(pair).expect("ASCII")).expect("hex")[0];
+        hex.as_bytes().chunks(2).map(pair).collect()
+    }
+
+    /// Every case of the protocol's vectors, as the command tells it.
+    #[test]
+    fn the_command_says_of_each_vector_what_its_file_says() {
+        let file = include_str!("../../../protocol/test-data/vectors/evidence.json");
+        let file: Value = serde_json::from_str(file).expect("JSON");
+        let vectors = file["vectors"].as_array().expect("a list");
+        assert!(vectors.len() >= 20);
+        for v in vectors {
+            let text = |field: &str| v[field].as_str().expect("text").to_owned();
+            let said = verdict(&bytes(&text("cbor")), text("pinned").parse().expect("an id"));
+            let (good, error) = (text("error") == "none", text("error"));
+            assert_eq!((said.code == 0, said.json["ok"] == true), (good, good), "{}: {}", v["name"], said.text);
+            if good {
+                assert!(said.text.starts_with("proven: payer"), "{}", said.text);
+                assert_eq!((&said.json["payer"], &said.json["through"]), (&v["payer"], &v["through"]));
+            } else {
+                assert_eq!((said.code, said.json["reason"].as_str()), (7, Some(error.as_str())), "{}", said.text);
+                assert!(said.text.starts_with("not proven: "), "{}", said.text);
+            }
+            // Only the broker's part may be missing where the payer's is said to stand.
+            let stays = good || ["revoked", "unlisted", "touchstone"].contains(&error.as_str());
+            assert_eq!(said.json["payer_signed_both"], stays, "{}", v["name"]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_evidence_proves_nothing() {
+        let pinned = BrokerId([1; 16]);
+        for bytes in [vec![], b"hello".to_vec(), vec![0xa4], vec![0; MAX_MESSAGE_BYTES + 1]] {
+            let said = verdict(&bytes, pinned);
+            assert_eq!((said.code, &said.json["reason"]), (7, &"malformed".into()));
+        }
+        let missing = Verify { file: "/nowhere/evidence".into(), broker: pinned }.run();
+        assert_eq!(super::super::exit_code(&missing.err().expect("no such file")), 3);
+    }
+
+    #[test]
+    fn evidence_is_not_written_over_a_file_that_is_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("evidence");
+        write_new(&path, b"one").expect("a new file");
+        let error = write_new(&path, b"two").expect_err("it is there");
+        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert_eq!(read(&path).expect("readable"), b"one");
+    }
+}

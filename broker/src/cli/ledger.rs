@@ -17,13 +17,13 @@ use netpay_protocol::payout::RequestPayout;
 use netpay_protocol::redemption::Head;
 use serde_json::json;
 
-use super::{Said, Where, reach, views};
+use super::{Said, Where, explain, export, reach, show, views};
 use crate::config::Config;
 use crate::ports::{State, state};
 use crate::store::{Hold, Store};
 
 /// Records applied together.
-const GROUP: usize = 500;
+pub(super) const GROUP: usize = 500;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Ledger {
@@ -45,6 +45,12 @@ Example:
 Example:
   netpay-broker ledger confirm-clock --reason 'NTP is in step' --config broker")]
     ConfirmClock(Word),
+    /// The log as JSON lines, one event each.
+    Export(export::Export),
+    /// Why a number is what it is: every event behind a peer, an e-coin or a position, in words.
+    Explain(explain::Explain),
+    /// The totals, now or as they were at a position or a time.
+    Show(show::Show),
 }
 
 /// An operator's word to the running broker.
@@ -67,13 +73,17 @@ pub(super) struct Rebuild {
 }
 
 impl Ledger {
-    pub(super) async fn run(self) -> anyhow::Result<Said> {
-        match self {
+    pub(super) async fn run(self) -> anyhow::Result<Option<Said>> {
+        let said = match self {
             Self::Audit(at) => audit(&at.load()?),
             Self::Rebuild(Rebuild { replace, at }) => rebuild(&at.load()?, replace),
             Self::Reconcile(Word { reason, at }) => say(&at, &Order::Reconcile { reason }).await,
             Self::ConfirmClock(Word { reason, at }) => say(&at, &Order::ConfirmClock { reason }).await,
-        }
+            Self::Export(command) => return command.run().map(|()| None),
+            Self::Explain(command) => command.run(),
+            Self::Show(command) => command.run(),
+        };
+        said.map(Some)
     }
 }
 
@@ -83,7 +93,7 @@ async fn say(at: &Where, order: &Order) -> anyhow::Result<Said> {
 }
 
 /// Removes a scratch ledger, also when an error ends the command.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -176,7 +186,7 @@ fn replay(from: &Store, into: &Path, check: impl Fn(&Record) -> anyhow::Result<(
     Ok(copy)
 }
 
-fn write(copy: &Store, group: &mut Vec<Record>) -> anyhow::Result<()> {
+pub(super) fn write(copy: &Store, group: &mut Vec<Record>) -> anyhow::Result<()> {
     let state: &dyn State = copy;
     let mut ws = load::for_records(&state, group.iter())?;
     for record in group.iter() {

@@ -4,17 +4,23 @@ mod account;
 mod doublespend;
 mod ecoin;
 mod evidence;
+mod explain;
+mod export;
 mod init;
 mod key;
 mod ledger;
+mod moment;
 mod payout;
 mod reach;
+mod show;
+mod told;
 mod views;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use netpay_ledger::record::BrokenLog;
 use netpay_protocol::problem::{Kind, Problem};
 
 use crate::actors::runtime;
@@ -34,6 +40,7 @@ Examples:
   netpay-broker serve --config broker
   netpay-broker account credit 6f…c2 500 --reference 'bank transfer 4711' --config broker
   netpay-broker ledger audit --config broker
+  netpay-broker ledger explain 6f…c2 --config broker
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 declined by policy, 5 insufficient funds,
 6 broker or NATS unreachable, 7 verification failed, 8 suspended or double spend, 75 try later"
@@ -68,7 +75,7 @@ enum Command {
     /// E-coins: show.
     #[command(subcommand)]
     Ecoin(ecoin::Ecoin),
-    /// The ledger: audit, rebuild, reconcile, confirm-clock.
+    /// The ledger: audit, rebuild, export, explain, show, reconcile, confirm-clock.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     /// The broker's keys: show, rotate.
@@ -112,6 +119,11 @@ impl Said {
 #[error("{0}")]
 struct NotFound(String);
 
+/// An argument that fits its type and still cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
 /// Runs one command.
 pub fn run(arguments: Arguments) -> ExitCode {
     let json = arguments.json;
@@ -122,7 +134,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Account(command) => command.run().await.map(Some),
             Command::Payout(command) => command.run().await.map(Some),
             Command::Ecoin(command) => command.run().await.map(Some),
-            Command::Ledger(command) => command.run().await.map(Some),
+            Command::Ledger(command) => command.run().await,
             Command::Key(command) => command.run().map(Some),
             Command::Doublespend(command) => command.run().await,
         }
@@ -165,6 +177,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if error.is::<Unreachable>() {
         return 6;
+    }
+    if error.is::<Usage>() {
+        return 2;
+    }
+    if error.is::<BrokenLog>() {
+        return 7;
     }
     1
 }

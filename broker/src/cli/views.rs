@@ -5,6 +5,11 @@ use netpay_protocol::index::Grant;
 use netpay_protocol::payout::{PayoutState, PayoutView};
 use serde_json::{Value, json};
 
+/// A sum that may be below zero. Sums of a ledger fit 64 bits; one that does not is the nearest that does.
+pub(super) fn signed(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
 pub(super) fn account(view: &AccountView) -> Value {
     json!({
         "peer": view.peer.to_string(),
@@ -99,7 +104,8 @@ pub(super) fn ecoin_text(view: &EcoinView) -> String {
     text
 }
 
-fn grant(grant: &Grant) -> Value {
+/// A grant as the log keeps it.
+pub(super) fn grant(grant: &Grant) -> Value {
     json!({
         "from": grant.from.0,
         "to": grant.to.0,
