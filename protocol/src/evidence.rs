@@ -1,7 +1,8 @@
 //! Evidence of a double spend, for a stranger: two grants of the same words to two payees, and whose they are.
 //!
 //! Verified with nothing but the BrokerId. The broker must not be able to frame anybody, so that the accusation rests on
-//! the payer's signatures alone: the key that made them must be the one that the payer's id is made of. The broker's
+//! the payer's signatures alone: the key that made them must be the one that the payer's id is made of, or one that the
+//! payer changed to, signed with the key before. The broker's
 //! word, the touchstone, adds that the e-coin was sold, with how many words and to whom they could be paid. Holds no
 //! payword: evidence may be handed on, and is worth nothing.
 
@@ -9,7 +10,9 @@ use crate::amounts::{PaywordIndex, UnitValue, Units};
 use crate::ids::{BrokerId, EcoinId, Kid, PeerId};
 use crate::index::SignedIndex;
 use crate::key_list::{Purpose, SignedKeyList};
+use crate::keys::PublicKey;
 use crate::layout::Signed;
+use crate::register::{Register, RotateKeys};
 use crate::runs::Run;
 use crate::touchstone::Touchstone;
 
@@ -29,6 +32,50 @@ pub struct Evidence {
     /// The grant that came second.
     #[n(3)]
     pub second: Signed<SignedIndex>,
+    /// How the payer came from the key that its id is made of to the one in the touchstone; nothing if they are one.
+    #[n(4)]
+    pub succession: Option<Succession>,
+}
+
+/// A peer's keys, from its first one on.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Succession {
+    /// The key that the peer's id is made of.
+    #[n(0)]
+    pub first: PublicKey,
+    /// Its changes of keys, in order.
+    #[n(1)]
+    pub changes: Vec<KeyChange>,
+}
+
+/// One change of keys.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct KeyChange {
+    /// Signed with the key until then.
+    #[n(0)]
+    pub order: Signed<RotateKeys>,
+    /// The keys from then on, signed with the new one.
+    #[n(1)]
+    pub register: Signed<Register>,
+}
+
+impl Succession {
+    /// The key that the peer had last, if each change is signed with the key before it.
+    pub fn last_key(&self, broker: BrokerId, peer: PeerId) -> Option<PublicKey> {
+        let mut key = self.first;
+        key.check_registrable().ok()?;
+        for KeyChange { order, register } in &self.changes {
+            let about = (order.content.broker, order.content.peer) == (broker, peer);
+            let signed = order.verify(&key).is_ok() && order.check(register).is_ok();
+            if !(about && signed) {
+                return None;
+            }
+            key = register.content.signing_key;
+        }
+        Some(key).filter(|_| PeerId::of(&self.first) == peer)
+    }
 }
 
 /// What evidence proves.
@@ -84,7 +131,7 @@ pub enum Unproven {
     Broker(BrokerId),
     /// The key is not the payer's by anything but the broker's word.
     #[error(
-        "the touchstone's key is not the one that the id of payer {0} is made of: that the payer has it, only the broker says"
+        "nothing leads from the key that the id of payer {0} is made of to the touchstone's: that the payer has it, only the broker says"
     )]
     KeyOfAnother(PeerId),
     /// A key under which one signature can fit many messages.
@@ -172,7 +219,11 @@ impl Evidence {
     /// What the payer did, by its own signatures: nothing here believes the broker that the payer has this key.
     fn conduct(&self) -> Result<Proven, Unproven> {
         let t = &self.touchstone.content;
-        if PeerId::of(&t.payer_key) != t.payer {
+        let own = match &self.succession {
+            None => PeerId::of(&t.payer_key) == t.payer,
+            Some(keys) => keys.last_key(t.broker, t.payer) == Some(t.payer_key),
+        };
+        if !own {
             return Err(Unproven::KeyOfAnother(t.payer));
         }
         t.payer_key.check_registrable().map_err(|_| Unproven::WeakKey)?;

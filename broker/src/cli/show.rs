@@ -42,7 +42,7 @@ impl Show {
         let config = self.of.load()?;
         let store = Store::open_read_only(&config.ledger())?;
         let totals = match self.at {
-            None => load::totals(&(&store as &dyn State))?,
+            None => Log::of(&store)?.totals,
             Some(moment) => as_of(&store, moment, config.dir.join(format!("ledger.show-{}", std::process::id())))?,
         };
         Ok(Said::new(told(&totals), words(&totals)))

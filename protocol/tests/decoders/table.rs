@@ -7,7 +7,7 @@ use netpay_protocol::admin::{
 };
 use netpay_protocol::amounts::Units;
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
-use netpay_protocol::evidence::Evidence;
+use netpay_protocol::evidence::{Evidence, KeyChange, Succession};
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::index::{Grant, SignedIndex};
 use netpay_protocol::key_list::{KeyList, SignedKeyList};
@@ -108,7 +108,9 @@ fn messages() -> Vec<Decoder> {
         message::<Buy>("Buy", &[None, register()].map(|register| Buy { buy: signed(buy()), register })),
         message::<Chunk>("Chunk", &[Chunk { slice: vec![7; 300] }]),
         message::<Done>("Done", &[Done {}]),
-        message::<Evidence>("Evidence", &[evidence()]),
+        message::<Evidence>("Evidence", &[evidence(), Evidence { succession: None, ..evidence() }]),
+        message::<KeyChange>("KeyChange", &[key_change()]),
+        message::<Succession>("Succession", &[succession()]),
         message::<Hits>("Hits", &[Hits { hits: vec![hit(); 2], more: true }]),
         message::<Order>("Order", &orders()),
         message::<Page<AccountView>>("Page<AccountView>", &[Page { items: vec![account_view(); 2], more: true }]),

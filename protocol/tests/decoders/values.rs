@@ -3,7 +3,7 @@
 use netpay_protocol::admin::*;
 use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units, WordCount};
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
-use netpay_protocol::evidence::Evidence;
+use netpay_protocol::evidence::{Evidence, KeyChange, Succession};
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::index::Grant;
 use netpay_protocol::layout::Signed;
@@ -155,7 +155,16 @@ pub fn orders() -> Vec<Order> {
 pub fn evidence() -> Evidence {
     let grant = || Signed::new(index(), &key(2));
     let touchstone = Signed::new(touchstone(), &key(2));
-    Evidence { keys: key_list(&key(1)), touchstone, first: grant(), second: grant() }
+    let succession = Some(succession());
+    Evidence { keys: key_list(&key(1)), touchstone, first: grant(), second: grant(), succession }
+}
+
+pub fn succession() -> Succession {
+    Succession { first: key(1).public(), changes: vec![key_change(), key_change()] }
+}
+
+pub fn key_change() -> KeyChange {
+    KeyChange { order: Signed::new(rotation(), &key(2)), register: Signed::new(register(), &key(2)) }
 }
 
 pub fn head() -> Head {

@@ -1,13 +1,14 @@
 //! Evidence of double spends: what it proves, and what proves nothing. The errors are written down by hand.
 
 use netpay_protocol::amounts::PaywordIndex;
-use netpay_protocol::evidence::Evidence;
+use netpay_protocol::evidence::{Evidence, KeyChange, Succession};
 use netpay_protocol::ids::{BrokerId, EcoinId, Kid, PeerId};
 use netpay_protocol::index::SignedIndex;
 use netpay_protocol::key_list::{KeyList, SignedKeyList};
 use netpay_protocol::keys::PublicKey;
-use netpay_protocol::layout::Signed;
+use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::DAY_MS;
+use netpay_protocol::register::{Register, RotateKeys};
 use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
 use netpay_protocol::wire;
@@ -17,6 +18,7 @@ use super::values::*;
 use super::world::*;
 
 const NOBODY: u8 = 14;
+const NEXT: u8 = 15;
 
 fn bearer() -> Touchstone {
     touchstone(Suite::Sha256, Guarantee::Bearer)
@@ -29,7 +31,7 @@ fn good() -> Evidence {
 
 fn of(touchstone: Touchstone, first: Signed<SignedIndex>, second: Signed<SignedIndex>) -> Evidence {
     let touchstone = Signed::new(touchstone, &key(TOUCHSTONE_KEY));
-    Evidence { keys: signed_key_list(), touchstone, first, second }
+    Evidence { keys: signed_key_list(), touchstone, first, second, succession: None }
 }
 
 fn with_keys(change: impl Fn(&mut KeyList)) -> Evidence {
@@ -116,6 +118,31 @@ fn of_the_payer() -> Vec<Json> {
     ]
 }
 
+/// Alice changed her keys, signed by `signer`, and bought and granted with the new one.
+fn rotated(signer: u8) -> Evidence {
+    let register = Register {
+        broker: broker(),
+        signing_key: key(NEXT).public(),
+        sealing_key: sealing_key().public_der(),
+        nkey: key(ALICE_NKEY).public(),
+    };
+    let order = RotateKeys {
+        broker: broker(),
+        peer: peer(ALICE),
+        request: request(9),
+        valid_until_ms: NOW,
+        register: register.digest(),
+    };
+    let changes =
+        vec![KeyChange { order: Signed::new(order, &key(signer)), register: Signed::new(register, &key(NEXT)) }];
+    let by_next = |from, to, who| Signed::new(index(from, to, peer(who)), &key(NEXT));
+    let touchstone = Touchstone { payer_key: key(NEXT).public(), ..bearer() };
+    Evidence {
+        succession: Some(Succession { first: key(ALICE).public(), changes }),
+        ..of(touchstone, by_next(1, 6, BOB), by_next(4, 9, CAROL))
+    }
+}
+
 pub fn vectors() -> Vec<Json> {
     let mut all = vec![
         proven("good", "W4 and W5 were granted to Bob and to Carol", &good(), (4, 5)),
@@ -129,6 +156,8 @@ pub fn vectors() -> Vec<Json> {
         ),
         proven("old list", "evidence does not grow old", &with_keys(|l| l.next_at_ms = l.issued_at_ms), (4, 5)),
     ];
+    all.push(proven("rotated key", "she changed to it with the key that her id is made of", &rotated(ALICE), (4, 5)));
+    all.push(unproven("rotated by another", "the broker's key signed the change", &rotated(ROOT), "key_of_another"));
     all.extend(of_the_broker());
     all.extend(of_the_payer());
     all

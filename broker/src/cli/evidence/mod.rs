@@ -4,21 +4,27 @@
 //! What proves and what does not is the protocol's (`protocol/spec/27-evidence.md`); here are files and words. Verifying
 //! opens no ledger and no configuration.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use netpay_ledger::load;
 use netpay_ledger::rows::{ConflictRow, Totals};
+use netpay_ledger::{Event, load};
 use netpay_protocol::admin::DoubleSpendKey;
-use netpay_protocol::evidence::{Evidence, Proven, Unproven};
+use netpay_protocol::evidence::{Evidence, KeyChange, Proven, Succession, Unproven};
 use netpay_protocol::ids::{BrokerId, EcoinId, PeerId, to_hex};
 use netpay_protocol::key_list::SignedKeyList;
 use netpay_protocol::limits::MAX_MESSAGE_BYTES;
+use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 use serde_json::{Value, json};
 
+use super::told::Log;
 use super::{NotFound, Said, Where};
 use crate::ports::State;
 use crate::store::Store;
@@ -67,7 +73,7 @@ impl Export {
         let config = self.at.load()?;
         let store = Store::open_read_only(&config.ledger())?;
         let keys = config.keys().read_list(config.broker)?;
-        let evidence = recorded(&store, keys, DoubleSpendKey { ecoin: self.ecoin, payee: self.payee })?;
+        let evidence = recorded(&store, keys, &DoubleSpendKey { ecoin: self.ecoin, payee: self.payee })?;
         let verdict = evidence.verify(config.broker);
         match verdict {
             Err(why) if !why.leaves_conduct() => {
@@ -127,7 +133,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Puts the recorded half of the evidence together with the key list.
-fn recorded(state: &dyn State, keys: SignedKeyList, key: DoubleSpendKey) -> anyhow::Result<Evidence> {
+fn recorded(state: &dyn State, keys: SignedKeyList, key: &DoubleSpendKey) -> anyhow::Result<Evidence> {
     let row: Option<ConflictRow> = load::row(&state, &(key.ecoin, key.payee))?;
     let Some(row) = row else {
         let totals: Totals = load::totals(&state)?;
@@ -136,12 +142,44 @@ fn recorded(state: &dyn State, keys: SignedKeyList, key: DoubleSpendKey) -> anyh
             key.ecoin, key.payee, totals.head.position
         )))
     };
-    let found = load::double_spend(&state, key, row.position)?;
+    let found = load::double_spend(&state, *key, row.position)?;
     let found = found.with_context(|| format!("record {} lacks the double spend that the rows name", row.position))?;
     let t = &found.touchstone.content;
     let first = found.paid_grant.signed(t.broker, t.ecoin, found.paid_to);
     let second = found.grant.signed(t.broker, t.ecoin, found.payee);
-    Ok(Evidence { keys, touchstone: found.touchstone, first, second })
+    let succession = succession(state, &found.touchstone.content)?;
+    Ok(Evidence { keys, touchstone: found.touchstone, first, second, succession })
+}
+
+/// How the payer came to the touchstone's key, if it is not the one that its id is made of: its registration and changes
+/// of keys are in the log, each signed by itself. Nothing, if they do not lead there.
+fn succession(state: &dyn State, t: &Touchstone) -> anyhow::Result<Option<Succession>> {
+    if PeerId::of(&t.payer_key) == t.payer {
+        return Ok(None);
+    }
+    let log = Log::of(state)?;
+    let (mut first, mut changes, mut arrived) = (None, Vec::new(), false);
+    log.each(1, log.end(), &mut |record, _| {
+        for event in &record.events {
+            let key = match event {
+                Event::AccountOpened { peer, register, .. } if *peer == t.payer => {
+                    first = Some(register.content.signing_key);
+                    register.content.signing_key
+                }
+                Event::PeerKeysRotated { order, register } if order.content.peer == t.payer => {
+                    changes.push(KeyChange { order: (**order).clone(), register: (**register).clone() });
+                    register.content.signing_key
+                }
+                _ => continue,
+            };
+            if key == t.payer_key {
+                arrived = true;
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(first.filter(|_| arrived).map(|first| Succession { first, changes }))
 }
 
 /// Never over a file that is there, and on disk when it returns.
@@ -182,7 +220,7 @@ fn words(proven: &Result<Proven, Unproven>, evidence: &Evidence) -> String {
         Ok(p) => format!(
             "proven: payer {} granted W{}..W{} of e-coin {} to two payees\n  \
              to {}\n  to {}\n\
-             {} words, {} units. By the payer's own signatures, with the key that its id is made of.\n\
+             {} words, {} units. By the payer's own signatures, {}.\n\
              That broker {} sold the e-coin is the broker's word, as of its key list {}/{} of {} ms.\n\
              Not proven: that words were revealed, that anybody lost by it, or that it is not settled since.",
             p.payer,
@@ -193,6 +231,7 @@ fn words(proven: &Result<Proven, Unproven>, evidence: &Evidence) -> String {
             p.second,
             p.words.words(),
             p.worth(),
+            whose(evidence),
             list.broker,
             list.incarnation,
             list.seq,
@@ -202,11 +241,26 @@ fn words(proven: &Result<Proven, Unproven>, evidence: &Evidence) -> String {
             let t = &evidence.touchstone.content;
             format!(
                 "not proven: {why}\nWhat stays: payer {} signed both grants, of the same words of e-coin {} of broker {}, \
-                 to {} and to {}, with the key that its id is made of.",
-                t.payer, t.ecoin, t.broker, evidence.first.content.payee, evidence.second.content.payee
+                 to {} and to {}, {}.",
+                t.payer,
+                t.ecoin,
+                t.broker,
+                evidence.first.content.payee,
+                evidence.second.content.payee,
+                whose(evidence)
             )
         }
         Err(why) => format!("not proven: {why}\nIt says nothing against anybody."),
+    }
+}
+
+/// Why the key is the payer's.
+fn whose(evidence: &Evidence) -> String {
+    match &evidence.succession {
+        None => "with the key that its id is made of".into(),
+        Some(keys) => {
+            format!("with a key that it changed to by {} orders signed with the key before", keys.changes.len())
+        }
     }
 }
 
@@ -242,63 +296,5 @@ fn told(proven: &Result<Proven, Unproven>, evidence: &Evidence) -> Value {
 fn add(json: &mut Value, name: &str, value: Value) {
     if let Some(object) = json.as_object_mut() {
         object.insert(name.into(), value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use netpay_protocol::ids::from_hex;
-
-    use super::*;
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        let pair = |pair: &[u8]| from_hex::<1>(std::str::from_utf8(pair).expect("ASCII")).expect("hex")[0];
-        hex.as_bytes().chunks(2).map(pair).collect()
-    }
-
-    /// Every case of the protocol's vectors, as the command tells it.
-    #[test]
-    fn the_command_says_of_each_vector_what_its_file_says() {
-        let file = include_str!("../../../protocol/test-data/vectors/evidence.json");
-        let file: Value = serde_json::from_str(file).expect("JSON");
-        let vectors = file["vectors"].as_array().expect("a list");
-        assert!(vectors.len() >= 20);
-        for v in vectors {
-            let text = |field: &str| v[field].as_str().expect("text").to_owned();
-            let said = verdict(&bytes(&text("cbor")), text("pinned").parse().expect("an id"));
-            let (good, error) = (text("error") == "none", text("error"));
-            assert_eq!((said.code == 0, said.json["ok"] == true), (good, good), "{}: {}", v["name"], said.text);
-            if good {
-                assert!(said.text.starts_with("proven: payer"), "{}", said.text);
-                assert_eq!((&said.json["payer"], &said.json["through"]), (&v["payer"], &v["through"]));
-            } else {
-                assert_eq!((said.code, said.json["reason"].as_str()), (7, Some(error.as_str())), "{}", said.text);
-                assert!(said.text.starts_with("not proven: "), "{}", said.text);
-            }
-            // Only the broker's part may be missing where the payer's is said to stand.
-            let stays = good || ["revoked", "unlisted", "touchstone"].contains(&error.as_str());
-            assert_eq!(said.json["payer_signed_both"], stays, "{}", v["name"]);
-        }
-    }
-
-    #[test]
-    fn what_is_no_evidence_proves_nothing() {
-        let pinned = BrokerId([1; 16]);
-        for bytes in [vec![], b"hello".to_vec(), vec![0xa4], vec![0; MAX_MESSAGE_BYTES + 1]] {
-            let said = verdict(&bytes, pinned);
-            assert_eq!((said.code, &said.json["reason"]), (7, &"malformed".into()));
-        }
-        let missing = Verify { file: "/nowhere/evidence".into(), broker: pinned }.run();
-        assert_eq!(super::super::exit_code(&missing.err().expect("no such file")), 3);
-    }
-
-    #[test]
-    fn evidence_is_not_written_over_a_file_that_is_there() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("evidence");
-        write_new(&path, b"one").expect("a new file");
-        let error = write_new(&path, b"two").expect_err("it is there");
-        assert!(error.to_string().contains("nothing was changed"), "{error}");
-        assert_eq!(read(&path).expect("readable"), b"one");
     }
 }
