@@ -240,6 +240,7 @@ LAYOUTS = {
         ("issued_at_ms", U64), ("expires_ms", U64), ("name", Text(255)), ("media_type", Text(127)), ("tags", Text(512)),
     ),
     "withdraw": Record(("broker", ID), ("supplier", ID), ("content", DIGEST), ("issued_at_ms", U64)),
+    "rotate": Record(("broker", ID), ("peer", ID), ("request", ID), ("valid_until_ms", U64), ("register", DIGEST)),
 }
 
 

@@ -408,14 +408,19 @@ def encode(name, value):
 
 
 def decode(name, data):
-    """The value of a message; every other encoding than the canonical one is refused (page 1, in its order)."""
+    """The value of a message."""
+    return decode_as(MESSAGES[name], data)
+
+
+def decode_as(kind, data):
+    """The value of this shape; every other encoding than the canonical one is refused (page 1, in its order)."""
     if len(data) > MESSAGE_BYTES:
         raise MessageError("too_large")
     lengths_are_told(data)
     source = Source(data)
-    value = MESSAGES[name].fit(source.item())
+    value = kind.fit(source.item())
     if source.at != len(data):
         raise MessageError("trailing")
-    if MESSAGES[name].write(value) != data:
+    if kind.write(value) != data:
         raise MessageError("not_canonical")
     return value

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 import blake3_slices
 import chains
 import ed25519_zip215 as zip215
+import evidence
 import layouts
 import malformed_edits
 import messages
@@ -401,6 +402,19 @@ class Vectors(unittest.TestCase):
         first, last = entry["not_before_ms"], entry["not_after_ms"]
         times = {"on its first ms": first, "a ms before": first - 1, "on its last ms": last, "a ms after": last + 1}
         return 2 if name == "other purpose" else 1, times.get(name, keys["issued_at_ms"])
+
+    def test_evidence(self):
+        """Page 27: what two grants prove of a payer, to who trusts nobody."""
+        for told in self.each("evidence"):
+            error = told["error"]
+            if error == "none":
+                pinned, data, _, *proven = exactly(
+                    told, "pinned", "cbor", "error", "payer", "ecoin", "first", "second", "from", "through")
+                names = ("payer", "ecoin", "first", "second")
+                expected = dict(zip(names, map(unhex, proven))) | {"from": proven[4], "through": proven[5]}
+            else:
+                pinned, data, expected = exactly(told, "pinned", "cbor", "error")
+            self.assertEqual(evidence.verify(unhex(pinned), unhex(data)), expected, told["name"])
 
     def test_grants(self):
         for v in self.each("grants"):

@@ -15,7 +15,7 @@ import chains
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = pathlib.Path(os.environ.get("NETPAY_VECTORS") or ROOT / "protocol" / "test-data" / "vectors")
 FILES = {
-    "accepting", "chains", "content", "grants", "ids", "layouts", "lists", "malformed", "messages", "paper", "quotes",
+    "accepting", "chains", "content", "evidence", "grants", "ids", "layouts", "lists", "malformed", "messages", "paper", "quotes",
     "reaches", "registrations", "sealing", "statements", "steps", "subjects", "tickets", "verdicts", "zip215",
 }
 LABELS = {"name", "why"}
