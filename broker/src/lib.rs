@@ -11,6 +11,7 @@
 //! [`telemetry`]) never import one another; [`node`] alone sees everything.
 
 pub mod actors;
+pub mod audit;
 pub mod bus;
 pub mod cli;
 pub mod config;

@@ -1,6 +1,7 @@
 //! The command line: one file per group of commands. Results on stdout, everything else on stderr.
 
 mod account;
+mod audit;
 mod doublespend;
 mod ecoin;
 mod evidence;
