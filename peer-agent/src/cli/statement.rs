@@ -1,8 +1,14 @@
 //! `netpay statement`: the broker's signed answers to redemptions (the paper's M7).
 
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
 use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::ids::RequestId;
+use netpay_protocol::layout::Signed;
 use netpay_protocol::redemption::{Claim, Line, RedemptionBatch, Statement as Answer, Verdict};
+use netpay_protocol::wire;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -13,7 +19,11 @@ use crate::ports::{Batches as _, StoreError, Till as _};
 /// Show the statements held, or one of them with its lines. One whose answer was lost is asked of the broker, and
 /// settles the batch that it answers.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  netpay statement\n  netpay statement --batch ID --csv > statement.csv")]
+#[command(after_help = "\
+Examples:
+  netpay statement
+  netpay statement --batch ID --csv > statement.csv
+  netpay statement --batch ID --save my.statement   # for: netpay-broker ledger audit --statement my.statement")]
 pub struct Statement {
     /// Which batch.
     #[arg(long, value_name = "ID")]
@@ -24,6 +34,9 @@ pub struct Statement {
     /// As a table for a spreadsheet, with a header.
     #[arg(long)]
     csv: bool,
+    /// Put the signed statement into a new file as well: whoever audits the broker can hold its log against it.
+    #[arg(long, value_name = "FILE", requires = "batch")]
+    save: Option<PathBuf>,
 }
 
 fn head(statement: &Answer) -> Value {
@@ -154,13 +167,17 @@ impl Statement {
             return Ok(());
         };
         let held = session.store.read(|tx| tx.statement(request))?;
-        let (batch, statement, source) = match held {
-            Some((batch, statement)) => (Some(batch.content), statement.content, "wallet"),
+        let (batch, signed, source) = match held {
+            Some((batch, statement)) => (Some(batch.content), statement, "wallet"),
             None => {
                 let (batch, statement) = ask(session, request).await?;
                 (batch, statement, "broker")
             }
         };
+        if let Some(file) = &self.save {
+            save(file, &signed)?;
+        }
+        let statement = signed.content;
         let claims = batch.iter().flat_map(|batch| &batch.claims).map(Some).chain(std::iter::repeat(None));
         let lines: Vec<Value> = statement
             .lines
@@ -179,7 +196,16 @@ impl Statement {
     }
 }
 
-async fn ask(session: &Session, request: RequestId) -> Result<(Option<RedemptionBatch>, Answer), Failure> {
+/// Into a new file: a statement is evidence, and never takes another's place.
+fn save(file: &Path, statement: &Signed<Answer>) -> Result<(), Failure> {
+    let written = File::create_new(file).and_then(|mut open| {
+        open.write_all(&wire::encode(statement))?;
+        open.sync_all()
+    });
+    written.map_err(|error| Failure::new(1, format!("cannot save the statement in {}: {error}", file.display())))
+}
+
+async fn ask(session: &Session, request: RequestId) -> Result<(Option<RedemptionBatch>, Signed<Answer>), Failure> {
     let net = session.connect().await?;
     session.greet_broker(&net).await?;
     session.errands(&net).statement(request).await.map_err(|error| {

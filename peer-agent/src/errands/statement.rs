@@ -14,14 +14,14 @@ use crate::ports::{Batches as _, Broker, CallError};
 
 impl<B: Broker> Errands<'_, B> {
     /// The statement of a batch, from the broker; with the batch, if it is held. Settles the open batch if it answers it.
-    pub async fn statement(&self, request: RequestId) -> Result<(Option<RedemptionBatch>, Statement), Error> {
+    pub async fn statement(&self, request: RequestId) -> Result<(Option<RedemptionBatch>, Signed<Statement>), Error> {
         let (_, bytes) = self.ask(Question::Statement(request)).await?;
         let statement: Signed<Statement> =
             wire::decode(&bytes).map_err(|error| Error::Call(CallError::Unreadable(error.to_string())))?;
         let (open, held) = self.store.read(|tx| Ok::<_, Error>((tx.open_batch()?, tx.batch(request)?)))?;
         if let Some(open) = open.filter(|open| open.content.request == request) {
-            let settled = self.settle(&open, statement).await?;
-            return Ok((Some(open.content), settled.statement));
+            self.settle(&open, statement.clone()).await?;
+            return Ok((Some(open.content), statement));
         }
         let s = &statement.content;
         let keys = self.keys().await?;
@@ -32,6 +32,6 @@ impl<B: Broker> Errands<'_, B> {
         if forged || !mine || !answers {
             return Err(Error::NotBelieved("the statement is not the pinned broker's, or about another batch".into()));
         }
-        Ok((held.map(|held| held.content), statement.content))
+        Ok((held.map(|held| held.content), statement))
     }
 }

@@ -319,7 +319,7 @@ fn a_statement_that_was_lost_is_asked_of_the_broker_and_settles_the_open_batch_o
     let batch = bob.store.read(|tx| tx.open_batch()).expect("read").expect("open");
     let asked = || wait(bob.errands(&broker).statement(batch.content.request)).expect("the broker kept it");
     let (held, statement) = asked();
-    assert_eq!((held, statement.balance_units), (Some(batch.content.clone()), Units(5)));
+    assert_eq!((held, statement.content.balance_units), (Some(batch.content.clone()), Units(5)));
     assert_eq!(claim(&bob, ecoin).settled.0, 5);
     assert!(bob.store.read(|tx| tx.open_batch()).expect("read").is_none());
     // Asked again, it is shown and settles nothing more.
