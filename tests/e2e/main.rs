@@ -2,6 +2,7 @@
 
 mod admin;
 mod agents;
+mod auditing;
 mod broker;
 mod contents;
 mod daily;
