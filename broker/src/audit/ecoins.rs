@@ -3,7 +3,6 @@
 use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::ids::{EcoinId, PeerId};
-use netpay_protocol::key_list::Purpose;
 use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::DAY_MS;
@@ -72,7 +71,7 @@ impl Entry<'_> {
     }
 
     fn touchstone_key(&self, t: &Touchstone) -> Checked<PublicKey> {
-        self.trust.key(t.kid, Purpose::Touchstone, t.issued_at_ms, self.at.recorded_at_ms).ok_or_else(|| {
+        self.trust.touchstone_key(t.kid, t.issued_at_ms, self.at.recorded_at_ms).ok_or_else(|| {
             wrong(format!(
                 "the touchstone of e-coin {} is under key {}, which was not the broker's then",
                 t.ecoin, t.kid

@@ -28,7 +28,7 @@ use std::path::Path;
 
 use netpay_ledger::command::Request;
 use netpay_protocol::ids::{BrokerId, Kid};
-use netpay_protocol::key_list::{BrokerKeys, Purpose};
+use netpay_protocol::key_list::{BrokerKeys, ListedKey, Purpose};
 use netpay_protocol::keys::PublicKey;
 use netpay_protocol::redemption::Head;
 
@@ -52,13 +52,14 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// The key that could sign for this purpose at `signed_at_ms` what was recorded at `recorded_at_ms`: listed, within
-    /// its life, and not revoked by then. (A payee refuses whatever a revoked key signed; the log, which was written
-    /// before the key was lost, is not wrong for it.)
-    fn key(&self, kid: Kid, purpose: Purpose, signed_at_ms: u64, recorded_at_ms: u64) -> Option<PublicKey> {
-        let listed = self.keys.list().keys.iter().find(|key| key.kid == kid && key.purpose == purpose)?;
-        let alive = (listed.not_before_ms..=listed.not_after_ms).contains(&signed_at_ms);
-        let revoked = listed.revoked_at_ms != 0 && recorded_at_ms >= listed.revoked_at_ms;
+    /// The key that could sign a touchstone at `issued_at_ms` which was recorded at `recorded_at_ms`: listed, within its
+    /// life, and not revoked by then. (A payee refuses whatever a revoked key signed; the log, which was written before
+    /// the key was lost, is not wrong for it. A key can be revoked in the very millisecond of the last record.)
+    fn touchstone_key(&self, kid: Kid, issued_at_ms: u64, recorded_at_ms: u64) -> Option<PublicKey> {
+        let is_it = |key: &&ListedKey| key.kid == kid && key.purpose == Purpose::Touchstone;
+        let listed = self.keys.list().keys.iter().find(is_it)?;
+        let alive = (listed.not_before_ms..=listed.not_after_ms).contains(&issued_at_ms);
+        let revoked = listed.revoked_at_ms != 0 && recorded_at_ms > listed.revoked_at_ms;
         (alive && !revoked).then_some(listed.key)
     }
 }

@@ -10,7 +10,8 @@ use netpay_ledger::record::Record;
 use netpay_ledger::rows::Table;
 use netpay_ledger::working_set::Change;
 use rocksdb::{
-    BlockBasedOptions, ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch,
+    WriteOptions,
 };
 
 use crate::ports::state::StateError;
@@ -75,22 +76,43 @@ pub struct Store {
     db: DB,
 }
 
+/// What readers keep of all files together.
+const READER_CACHE_BYTES: usize = 64 << 20;
+/// What is not in files yet, of all families together: a reader takes it into memory, too.
+const UNFLUSHED_BYTES: usize = 128 << 20;
+
 fn options() -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options.set_keep_log_file_num(10);
-    // Most look-ups of requests and new e-coins find nothing.
+    options.set_db_write_buffer_size(UNFLUSHED_BYTES);
+    options.set_block_based_table_factory(&blocks());
+    options
+}
+
+/// Most look-ups of requests and new e-coins find nothing.
+fn blocks() -> BlockBasedOptions {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_bloom_filter(10.0, false);
-    options.set_block_based_table_factory(&blocks);
-    options
+    blocks
 }
 
 /// Every column family, with its own options: RocksDB does not take compression and filters from the database's.
 fn families() -> impl Iterator<Item = (&'static str, Options)> {
     Table::ALL.iter().map(|table| table.name()).chain([RECORDS, upgrade::MARK]).map(|name| (name, options()))
+}
+
+/// The same for reading: whatever the ledger's size, all families share one cache, their indexes and filters in it.
+fn families_of_a_reader() -> impl Iterator<Item = (&'static str, Options)> {
+    let mut blocks = blocks();
+    blocks.set_block_cache(&Cache::new_lru_cache(READER_CACHE_BYTES));
+    blocks.set_cache_index_and_filter_blocks(true);
+    families().map(move |(name, mut options)| {
+        options.set_block_based_table_factory(&blocks);
+        (name, options)
+    })
 }
 
 impl Store {
@@ -123,12 +145,12 @@ impl Store {
             return Err(OpenError::Older(path.display().to_string()));
         }
         for _ in 0..READ_ONLY_TRIES {
-            match DB::open_cf_with_opts_for_read_only(&options(), path, families(), false) {
+            match DB::open_cf_with_opts_for_read_only(&options(), path, families_of_a_reader(), false) {
                 Err(error) if error.to_string().contains("No such file") => std::thread::sleep(READ_ONLY_PAUSE),
                 opened => return Self::opened(path, opened),
             }
         }
-        Self::opened(path, DB::open_cf_with_opts_for_read_only(&options(), path, families(), false))
+        Self::opened(path, DB::open_cf_with_opts_for_read_only(&options(), path, families_of_a_reader(), false))
     }
 
     fn check_there(path: &Path) -> Result<(), OpenError> {

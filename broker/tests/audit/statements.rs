@@ -74,6 +74,10 @@ fn a_statement_that_the_broker_did_not_sign_is_refused() {
     assert!(refused(statement.clone(), "mallory").is_some_and(|why| why.contains("does not verify")));
     let by_touchstone_key = Statement { kid: Kid::of(&key("touchstone").public()), ..statement.clone() };
     assert!(refused(by_touchstone_key, "touchstone").is_some_and(|why| why.contains("was not the broker's")));
+    let mut revoked = trust();
+    revoked.keys = with_revoked_statement_key();
+    let signed = Signed::new(statement.clone(), &key("statement"));
+    assert!(Watch::over(signed, &revoked).is_err(), "who has the key can date what it signs as it likes");
     let too_early = Statement { issued_at_ms: START_MS - 1, ..statement };
     assert!(refused(too_early, "statement").is_some_and(|why| why.contains("was not the broker's")));
 }

@@ -82,6 +82,14 @@ fn list(revoked_at_ms: u64) -> KeyList {
     }
 }
 
+/// The list after the statement key was lost.
+pub fn with_revoked_statement_key() -> BrokerKeys {
+    let mut list = list(0);
+    list.keys[1].revoked_at_ms = START_MS + DAY_MS;
+    let signed = SignedKeyList { root: key("root").public(), list: Signed::new(list, &key("root")) };
+    signed.verify(broker()).expect("signed by the root")
+}
+
 pub fn keys(revoked_at_ms: u64) -> BrokerKeys {
     key_list(revoked_at_ms).verify(broker()).expect("signed by the root")
 }
