@@ -80,6 +80,7 @@ trap 'exit 130' INT TERM
 start() {
   local name=$1 ready=$2
   shift 2
+  : >"$world/$name.log" # an earlier run of it said that it was ready, too
   "$@" >"$world/$name.log" 2>&1 </dev/null 3>&- &
   pids[$name]=$!
   for _ in $(seq 1 200); do

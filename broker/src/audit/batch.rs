@@ -125,7 +125,8 @@ impl Entry<'_> {
                     let ecoin = found.touchstone.content.ecoin;
                     let lost = new.remove(&ecoin);
                     let lost = lost.ok_or_else(|| wrong(format!("e-coin {ecoin}: a double spend that is none")))?;
-                    self.double_spend(payee, found, &lost)?;
+                    let proven = self.double_spend(payee, found, &lost);
+                    proven.map_err(|wrong| wrong.about(&format!("the double spend of e-coin {ecoin}")))?;
                     spent.push(ecoin);
                     payers.push(found.touchstone.content.payer);
                 }
@@ -153,37 +154,25 @@ impl Entry<'_> {
         Ok(runs::count(&lost.words).worth(sold.touchstone.content.unit_value).0)
     }
 
-    /// The evidence: two grants of the payer's on the same words, of which the first was paid.
+    /// The evidence: two grants of the payer's on the same words, of which the first was paid. Both are grants of claims
+    /// that were proven, this one's and an earlier one's, under this very touchstone.
     fn double_spend(&mut self, payee: PeerId, found: &DoubleSpend, lost: &Lost) -> Checked<()> {
         let t = &found.touchstone.content;
-        let sold = self.books.ecoin(t.ecoin)?.ok_or_else(|| wrong("evidence on an e-coin that was never sold"))?;
+        let sold = self.books.ecoin(t.ecoin)?.ok_or_else(|| wrong("is of one that was never sold"))?;
         let claim =
             lost.claims.iter().find(|(run, grant)| *grant == found.grant && run.meet(&lost.first.run).is_some());
-        for (right, otherwise) in [
-            (sold.touchstone == found.touchstone, "names another touchstone than was sold"),
-            (found.payee == payee, "names another payee than the batch's"),
-            (found.paid_to != payee, "names the same payee twice"),
-            (found.paid_to == lost.first.payee, "names somebody who was not paid first"),
-            (granted(&found.paid_grant) == lost.first.granted, "holds a grant under which nothing was paid"),
-            (claim.is_some(), "holds a grant that the batch did not claim by, or that meets no paid word"),
-            (found.conflicting == runs::count(&lost.words), "counts other words than were lost"),
-            (found.debt == found.conflicting.worth(t.unit_value), "makes a debt of another worth than was lost"),
-        ] {
-            if !right {
-                return Err(wrong(format!("the double spend of e-coin {} {otherwise}", t.ecoin)));
-            }
-        }
-        let (position, key, ecoin) = (self.at.position, t.payer_key, t.ecoin);
-        for (grant, to) in [(&found.paid_grant, found.paid_to), (&found.grant, payee)] {
-            let index = grant.signed(t.broker, ecoin, to);
-            self.proofs.owe(position, move || {
-                let bad = |_| format!("the double spend of e-coin {ecoin} holds a grant that its payer did not sign");
-                index.verify(&key).map(|_| ()).map_err(bad)
-            });
-        }
-        let debt = DebtKey { debtor: t.payer, creditor: payee, ecoin };
+        holds(sold.touchstone == found.touchstone, "names another touchstone than was sold")?;
+        holds(found.payee == payee, "names another payee than the batch's")?;
+        holds(found.paid_to == lost.first.payee, "names somebody who was not paid first")?;
+        let paid = granted(&found.paid_grant) == lost.first.granted;
+        holds(paid, "holds a grant under which nothing was paid")?;
+        holds(claim.is_some(), "holds a grant that the batch did not claim by, or that meets no paid word")?;
+        holds(found.conflicting == runs::count(&lost.words), "counts other words than were lost")?;
+        let worth = found.conflicting.worth(t.unit_value);
+        holds(found.debt == worth, "makes a debt of another worth than was lost")?;
+        let debt = DebtKey { debtor: t.payer, creditor: payee, ecoin: t.ecoin };
         self.books.owe(&debt, found.debt.0)?;
-        self.books.conflict(ecoin, payee, position)
+        self.books.conflict(t.ecoin, payee, self.at.position)
     }
 }
 

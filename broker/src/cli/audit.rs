@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Said, Where, ledger};
 use crate::audit::statement::{self, Watch};
 use crate::audit::{self, Audited, Error, Trust, rows};
-use crate::ports::{State, state};
+use crate::ports::state;
 use crate::store::Store;
 
 /// How often progress is told.
@@ -65,7 +65,7 @@ impl Audit {
                 let figures = audited.figures();
                 proven = (figures.claims, figures.proofs);
                 history = history.or_else(|| audited.statement());
-                match rows::compare(&audited, &store as &dyn State) {
+                match rows::compare(&audited, &store) {
                     Ok(()) => {}
                     Err(rows::Error::Differs(what)) => {
                         broken.insert(0, format!("L7: {what}"));

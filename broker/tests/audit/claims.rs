@@ -150,7 +150,7 @@ fn evidence_that_proves_nothing_is_found() {
     let never_claimed = world.claim("A", (6, 8, 7), "carol").grant();
     evidence(|found| found.paid_grant = overlapping_none.clone(), "under which nothing was paid");
     evidence(|found| found.paid_to = peer("dave"), "who was not paid first");
-    evidence(|found| found.paid_to = peer("carol"), "the same payee twice");
+    evidence(|found| found.paid_to = peer("carol"), "who was not paid first");
     evidence(|found| found.payee = peer("dave"), "another payee than the batch's");
     evidence(|found| found.grant = bobs.clone(), "did not claim by");
     evidence(|found| found.grant = never_claimed.clone(), "did not claim by");

@@ -36,6 +36,8 @@ fn another_life_begins_by_a_backup_that_ends_right_before_it() {
     lied(life::RESTORED, restored(|_, hash, _| hash.0[0] ^= 1), "ends at another record");
     lied(life::RESTORED, restored(|_, _, at| *at += 1), "ends at another record");
     lied(life::RESTORED, |record| record.incarnation = 3, "another life");
+    let asked = |record: &mut Record| record.request = read(&two_lives().log(), life::DEPOSIT).request;
+    lied(life::RESTORED, asked, "a restored backup is nobody's request");
     // Without the event the next record is of a life that never began.
     let silent = |record: &mut Record| (record.incarnation, record.events) = (1, vec![Event::ClockDoubted {}]);
     let (at, what) = difference(&lie(&two_lives().log(), life::RESTORED, silent));
@@ -54,6 +56,7 @@ fn brought(change: impl Fn(&mut Touchstone, &mut Units, &mut Units), said: &str)
 
 #[test]
 fn what_comes_back_was_lost_and_is_paid_for() {
+    brought(|t, _, _| t.broker.0[0] ^= 1, "is another broker's");
     brought(|t, _, _| t.incarnation = 2, "not of an earlier life");
     brought(|t, _, _| t.issued_at_ms = START_MS - 60_000, "the backup is younger");
     let late = |record: &mut Record| record.recorded_at_ms = REDEEM_UNTIL_MS;
@@ -82,6 +85,21 @@ fn what_comes_back_is_debited_as_far_as_there_is_and_lent_for_the_rest() {
     let log = two_lives().log();
     let late = |record: &mut Record| (record.request, record.events) = (None, read(&log, life::BROUGHT).events);
     lied(life::DOUBTED, late, "no backup waits to be reconciled");
+}
+
+#[test]
+fn who_owes_the_operator_does_not_buy() {
+    let log = two_lives().log();
+    let bought = |record: &mut Record| {
+        let purchase = read(&log, log.len()).events;
+        let Some(Event::EcoinsIssued { order, touchstones, epoch }) = purchase.into_iter().next() else { panic!() };
+        let mut content = order.content;
+        content.valid_until_ms -= netpay_protocol::limits::HOUR_MS;
+        record.request = Some(Request { signer: peer("alice"), id: content.request, digest: content.digest() });
+        let order = Box::new(Signed::new(content, &key("alice")));
+        record.events = vec![Event::EcoinsIssued { order, touchstones, epoch }];
+    };
+    lied(life::DEPOSIT, bought, "an account in debt bought");
 }
 
 #[test]
@@ -125,11 +143,18 @@ fn a_clock_is_doubted_once_and_confirmed_once_and_a_ledger_reconciled_once() {
     }
     let again = |record: &mut Record| (record.request, record.events) = (None, read(&log, life::DOUBTED).events);
     lied(life::CONFIRMED, again, "in doubt a second time");
-    let otherwise = |record: &mut Record| {
-        let Event::LedgerReconciled { order } = &read(&log, life::RECONCILED).events[0] else { panic!() };
-        record.events = vec![Event::ClockConfirmed { order: order.clone() }];
-    };
-    lied(life::RECONCILED, otherwise, "otherwise than the operator ordered");
+    let asked = |record: &mut Record| record.request = read(&log, life::PAYOUT).request;
+    lied(life::DOUBTED, asked, "is nobody's request");
+    // One order in the place of the other.
+    let confirm = Box::new(world.admin(&Order::ConfirmClock { reason: String::new() }));
+    let reconcile = Box::new(world.admin(&Order::Reconcile { reason: String::new() }));
+    for (position, order, event) in [
+        (life::RECONCILED, &confirm, Event::LedgerReconciled { order: confirm.clone() }),
+        (life::CONFIRMED, &reconcile, Event::ClockConfirmed { order: reconcile.clone() }),
+    ] {
+        let otherwise = |record: &mut Record| (record.request, record.events) = (Some(request_of(order)), vec![event]);
+        lied(position, otherwise, "otherwise than the operator ordered");
+    }
 }
 
 #[test]
@@ -151,6 +176,8 @@ fn a_rotation_is_signed_with_the_old_key_and_proven_by_the_new() {
     };
     lied(life::ROTATED, another, "not about this registration");
     lied(life::ROTATED, |record| record.request = None, "is not the order that it holds");
+    let elsewhere = |order: &mut Signed<RotateKeys>| order.content.broker.0[0] ^= 1;
+    lied(life::ROTATED, |record| order_of(record, elsewhere), "for another broker");
     // Back to the key that was given up.
     let mut world = two_lives();
     let (order, register) = world.rotation("alice", "alice");
@@ -166,6 +193,23 @@ fn a_rotation_is_signed_with_the_old_key_and_proven_by_the_new() {
         **order = Signed::new(order.content.clone(), &key("alice"));
     };
     lied(life::PAYOUT, old, "not signed with the key that it had then");
+}
+
+#[test]
+fn an_account_rotates_its_key_so_often_and_not_once_more() {
+    let mut world = World::new();
+    world.credit("alice", 9);
+    world.buy("alice", &["A"], 9, 1);
+    (0..16).for_each(|nth| world.rotate("alice", &format!("alice {nth}")));
+    world.credit("alice", 1);
+    assert!(audit(&world.log()).is_ok());
+    let (order, register) = world.rotation("alice", "one more");
+    let once_more = |record: &mut Record| {
+        let digest = order.content.digest();
+        record.request = Some(Request { signer: peer("alice"), id: order.content.request, digest });
+        record.events = vec![Event::PeerKeysRotated { order: Box::new(order), register: Box::new(register) }];
+    };
+    found_in(&world.log(), 19, once_more, "more often than it may");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The chain of records, and where money comes from and goes to: deposits, purchases, refunds, debts.
 
+use netpay_broker::audit::Audit;
 use netpay_ledger::event::Event;
 use netpay_ledger::record::{Record, hash};
 use netpay_protocol::amounts::{UnitValue, Units, WordCount};
@@ -26,6 +27,11 @@ fn a_broken_chain_is_found() {
     let mut without_one = log.clone();
     without_one.remove(4);
     assert!(difference(&without_one).1.contains("another position"));
+    let scratch = tempfile::tempdir().expect("a directory");
+    let mut with_a_gap = Audit::begin(trust(), scratch.path()).expect("a scratch file");
+    with_a_gap.record(1, &log[0]).expect("the first");
+    let said = with_a_gap.record(3, &log[2]).expect_err("the second is missing").to_string();
+    assert_eq!(said, "position 3: the record before it is missing");
     // The bytes are another record's, of the same place.
     let mut swapped = log.clone();
     let mut other = read(&log, 5);
@@ -77,6 +83,7 @@ fn a_touchstone_that_is_not_what_was_ordered_is_found() {
     touchstone(|t| t.payer_key = stranger, "does not hold its payer's key");
     touchstone(|t| t.payer_opened_at_ms -= 1, "opened at another time");
     touchstone(|t| t.issued_at_ms += DAY_MS, "was issued after it was recorded");
+    touchstone(|t| t.issued_at_ms = START_MS - 60_000 + 1, "more than a minute before");
     touchstone(|t| t.incarnation = 7, "is of another life");
 }
 
@@ -115,7 +122,7 @@ fn a_purchase_that_its_payer_did_not_sign_is_found() {
 
 #[test]
 fn a_purchase_of_another_number_of_chains_is_found() {
-    found(at::PURCHASE, |record| drop(sold(record).1.pop()), "another number of touchstones");
+    found(at::PURCHASE, |record| sold(record).1.truncate(1), "another number of touchstones");
 }
 
 #[test]
@@ -146,6 +153,7 @@ fn purchase(position: usize, change: impl Fn(&mut BuyEcoins), said: &str) {
 fn a_purchase_beyond_what_its_payer_allowed_is_found() {
     purchase(at::PURCHASE, |order| order.most_debited_units = Units(59), "costs more than its payer allowed");
     purchase(at::PURCHASE, |order| order.valid_until_ms = START_MS, "after its time was over");
+    purchase(at::PURCHASE, |order| order.broker.0[0] ^= 1, "for another broker");
     purchase(at::PURCHASE, |order| order.valid_until_ms += DAY_MS, "longer than 24 hours");
 }
 
@@ -231,6 +239,10 @@ fn a_refund_is_what_is_left_given_once_and_not_too_early() {
         *id = ecoin("Z");
     };
     found(at::EXPIRY, of_nothing, "was never sold");
+    let asked = |record: &mut Record| record.request = read(&story().log(), at::DEBT).request;
+    found(at::EXPIRY, asked, "a refund is nobody's request");
+    let too_many = |record: &mut Record| record.events = vec![record.events[0].clone(); 1_001];
+    found(at::EXPIRY, too_many, "more than 1000 e-coins");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use netpay_ledger::event::{Cause, Event};
 use netpay_ledger::record::Record;
 use netpay_protocol::admin::{Admin, Order};
 use netpay_protocol::amounts::Units;
-use netpay_protocol::ids::{Digest, Kid};
+use netpay_protocol::ids::{Digest, Kid, RequestId};
 use netpay_protocol::layout::Signed;
 use netpay_protocol::limits::HOUR_MS;
 use netpay_protocol::payout::RequestPayout;
@@ -76,6 +76,7 @@ fn an_order_has_its_time_and_its_request() {
         found(position, ordered(|admin| admin.valid_until_ms -= HOUR_MS + 1), "after its time was over");
         found(position, ordered(|admin| admin.valid_until_ms += 24 * HOUR_MS), "longer than 24 hours");
         found(position, |record| record.request = None, "is not the order that it holds");
+        found(position, |record| admin_in(record).content.broker.0[0] ^= 1, "for another broker");
         let other = |record: &mut Record| {
             if let Some(request) = &mut record.request {
                 request.digest = Digest::ZERO;
@@ -83,6 +84,44 @@ fn an_order_has_its_time_and_its_request() {
         };
         found(position, other, "is not the order that it holds");
     }
+}
+
+/// The record of an operator's order that was not carried out, in the time of the story's first records.
+fn carried_out<E: Fn(Box<Signed<Admin>>) -> Event>(order: &Order, event: E) -> impl Fn(&mut Record) + use<E> {
+    let mut content = World::new().admin(order).content;
+    content.request = RequestId([0xcd; 16]);
+    let signed = Box::new(Signed::new(content, &key("operator")));
+    move |record| (record.request, record.events) = (Some(request_of(&signed)), vec![event(signed.clone())])
+}
+
+#[test]
+fn nobody_deposits_nothing_or_more_than_a_ledger_can_hold() {
+    let deposit = |amount| {
+        let order = Order::Credit { peer: peer("bob"), amount, reference: "another".into() };
+        carried_out(&order, move |order| Event::FundsCredited {
+            peer: peer("bob"),
+            amount,
+            reference: "another".into(),
+            order,
+        })
+    };
+    let most = (1 << 62) - 1;
+    found(at::DEPOSIT, deposit(Units(0)), "a deposit of nothing");
+    found(at::DEPOSIT, deposit(Units(most + 1)), "above what a ledger can hold");
+    // What is being paid out may come back.
+    let mut world = World::new();
+    world.credit("alice", most);
+    world.payout("alice", most);
+    world.operator(&Order::Suspend { peer: peer("alice"), reason: String::new() });
+    assert!(audit(&world.log()).is_ok());
+    found_in(&world.log(), 3, deposit(Units(most)), "all deposits together");
+}
+
+#[test]
+fn who_is_at_large_is_not_reinstated() {
+    let order = Order::Reinstate { peer: peer("bob"), reason: String::new() };
+    let again = carried_out(&order, |order| Event::AccountReinstated { peer: peer("bob"), order });
+    found(at::PAYOUT, again, "that was not suspended");
 }
 
 #[test]
@@ -129,6 +168,7 @@ fn a_payout_that_its_peer_did_not_sign_is_found() {
     found(at::PAYOUT, forged, "not signed with the key that it had then");
     let more = |record: &mut Record| payout_in(record).content.amount_units = Units(6);
     found(at::PAYOUT, more, "is not the order that it holds");
+    found(at::PAYOUT, |record| payout_in(record).content.broker.0[0] ^= 1, "for another broker");
 }
 
 #[test]
