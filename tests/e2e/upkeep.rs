@@ -126,6 +126,8 @@ fn with_a_retired_touchstone_key_old_and_new_ecoins_are_spent_and_with_a_revoked
     assert_ne!(refused.code, 0, "{refused:?}");
     let redeemed = town.peer("bob", &["redeem"]);
     assert_eq!(redeemed["credited_units"], 300, "the broker redeems what it sold: {redeemed}");
+    let audit = town.world.broker(&["ledger", "audit"]);
+    assert_eq!(audit["ok"], true, "what the key signed before it was lost stands in the log for good: {audit}");
 }
 
 /// A Prometheus that reads this broker's metrics with the rules that are deployed.
