@@ -48,6 +48,21 @@ pub fn count<'a>(runs: impl IntoIterator<Item = &'a Run>) -> WordCount {
     runs.into_iter().fold(WordCount(0), |sum, run| sum.plus(run.words()))
 }
 
+/// The words that are in any of these, as few runs in order.
+pub fn union(mut runs: Vec<Run>) -> Vec<Run> {
+    runs.sort();
+    let mut joined: Vec<Run> = Vec::new();
+    for run in runs {
+        match joined.last_mut() {
+            Some(last) if run.from.previous().is_none_or(|before| before <= last.through) => {
+                last.through = last.through.max(run.through);
+            }
+            _ => joined.push(run),
+        }
+    }
+    joined
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +83,18 @@ mod tests {
             (vec![run(1, 20)], vec![]),
         ] {
             assert_eq!(run(5, 10).without(&taken), free);
+        }
+    }
+    #[test]
+    fn what_overlaps_or_touches_is_joined() {
+        for (runs, joined) in [
+            (vec![], vec![]),
+            (vec![run(4, 6), run(1, 2)], vec![run(1, 2), run(4, 6)]),
+            (vec![run(4, 6), run(1, 3)], vec![run(1, 6)]),
+            (vec![run(1, 9), run(2, 3), run(9, 12)], vec![run(1, 12)]),
+            (vec![run(5, 5), run(5, 5)], vec![run(5, 5)]),
+        ] {
+            assert_eq!(union(runs), joined);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Loading a working set, in two rounds: what commands name, then what those rows name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netpay_protocol::admin::DoubleSpendKey;
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::layout::Signed;
 use netpay_protocol::payout::PayoutKey;
-use netpay_protocol::runs::Run;
+use netpay_protocol::runs::{self, Run};
 use netpay_protocol::touchstone::Touchstone;
 
 use crate::command::{Action, Command, DebtKey, Request};
@@ -242,25 +242,33 @@ impl Needs {
             ws.payouts.load(*payout, row(rows, payout)?);
         }
         // Second round: what those rows name.
-        let mut last = None;
-        for (ecoin, run, payee) in std::mem::take(&mut self.claims_of) {
-            let Some(payer) = ws.ecoins.get(&ecoin).map(|row| row.touchstone.content.payer) else {
-                continue;
-            };
-            self.debt(&DebtKey { debtor: payer, creditor: payee, ecoin });
-            load_conflicts(rows, &mut ws, ecoin)?;
-            load_runs(rows, &mut ws, ecoin, run)?;
-            load_grant(rows, &mut ws, (ecoin, run, payee), &mut last)?;
-        }
         for ecoin in &self.payers_of {
             self.accounts.extend(ws.ecoins.get(ecoin).map(|row| row.touchstone.content.payer));
         }
-        for (ecoin, run) in &self.runs {
-            load_runs(rows, &mut ws, *ecoin, *run)?;
+        let claims = std::mem::take(&mut self.claims_of);
+        for (ecoin, run, payee) in &claims {
+            if let Some(debtor) = ws.ecoins.get(ecoin).map(|row| row.touchstone.content.payer) {
+                self.debt(&DebtKey { debtor, creditor: *payee, ecoin: *ecoin });
+                self.runs.push((*ecoin, *run));
+            }
+        }
+        // Each run once, however many claims of a group ask for it: an e-coin can be paid word by word.
+        let mut runs: BTreeMap<EcoinId, Vec<Run>> = BTreeMap::new();
+        for (ecoin, run) in std::mem::take(&mut self.runs) {
+            runs.entry(ecoin).or_default().push(run);
+        }
+        for (ecoin, runs) in runs {
+            for run in runs::union(runs) {
+                load_runs(rows, &mut ws, ecoin, run)?;
+            }
         }
         for debt in &self.debts {
             load_conflicts(rows, &mut ws, debt.ecoin)?;
             ws.debts.load(*debt, row(rows, debt)?);
+        }
+        let mut last = None;
+        for claim in claims {
+            load_grant(rows, &mut ws, claim, &mut last)?;
         }
         for peer in &self.accounts {
             ws.accounts.load(*peer, row(rows, peer)?);
@@ -302,8 +310,11 @@ fn load_grant<S: Rows>(
     (ecoin, run, payee): (EcoinId, Run, PeerId),
     last: &mut Option<Record>,
 ) -> Result<(), S::Error> {
+    if !is_new(ws, ecoin, payee) {
+        return Ok(());
+    }
     let met = ws.runs_meeting(ecoin, run).into_iter().find(|(_, row)| row.payee != payee);
-    let Some((paid, row)) = met.filter(|_| is_new(ws, ecoin, payee)) else { return Ok(()) };
+    let Some((paid, row)) = met else { return Ok(()) };
     if ws.grants.contains_key(&(ecoin, paid.from)) {
         return Ok(());
     }

@@ -120,7 +120,7 @@ impl Batch<'_> {
             if lowest < conflict.lowest {
                 *conflict = Conflict { lost: std::mem::take(&mut conflict.lost), ..new() };
             }
-            conflict.lose(&in_conflict);
+            conflict.lose(in_conflict);
         }
         if !credited.is_empty() {
             self.credited.entry(ecoin).or_default().extend(&credited);
@@ -170,11 +170,9 @@ pub(crate) fn is_new(ws: &WorkingSet, ecoin: EcoinId, payee: PeerId) -> bool {
 }
 
 impl Conflict {
-    fn lose(&mut self, words: &[Run]) {
-        for run in words {
-            let new = run.without(&self.lost);
-            self.lost.extend(new);
-            self.lost.sort();
-        }
+    /// Joined at once: an e-coin can be paid word by word, and a batch can lose all of them by each of its claims.
+    fn lose(&mut self, words: Vec<Run>) {
+        self.lost.extend(words);
+        self.lost = runs::union(std::mem::take(&mut self.lost));
     }
 }
