@@ -26,12 +26,11 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
         let batch = &message.batch.content;
         (batch.payee, batch.request, batch.digest())
     };
-    let steps: Vec<_> = message.batch.content.claims.iter().map(|claim| u64::from(claim.through.0)).collect();
     match prepare(desk, message, digest) {
         Err(problem) => reply.problem(problem),
         Ok(Prepared::Before(record)) => reply.result(desk.statement_of(&record, payee)),
         Ok(Prepared::Nothing(statement)) => reply.message(&*statement),
-        Ok(Prepared::New(command)) => {
+        Ok(Prepared::New(command, costs)) => {
             let at = Arc::clone(desk);
             Point::RedeemChecked.reached();
             let answer = move |settled: Settled| {
@@ -45,7 +44,7 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
                 let Some(lines) = lines else {
                     return reply.problem(again());
                 };
-                at.budget.charge(payee, wasted(&lines, &steps));
+                at.budget.charge(payee, wasted(&lines, &costs));
                 let balance = settled.balance.unwrap_or(Units::ZERO);
                 reply.message(&at.statement(payee, (request, digest), lines, balance, settled.head));
             };
@@ -57,7 +56,8 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
 enum Prepared {
     Before(Box<Record>),
     Nothing(Box<Signed<Statement>>),
-    New(Box<Command>),
+    /// With what checking each claim has cost.
+    New(Box<Command>, Vec<u64>),
 }
 
 fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Problem> {
@@ -84,8 +84,9 @@ fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Pro
         let (balance, head) = desk.balance_at(payee);
         return Ok(Prepared::Nothing(Box::new(desk.statement(payee, (request.id, digest), lines, balance, head))));
     }
+    let costs = claims.iter().map(CheckedClaim::cost).collect();
     let action = Action::RedeemBatch { claims, opening: signer.opening, payee, signed_by: signer.key };
-    Ok(Prepared::New(Box::new(Command { request: Some(request), action })))
+    Ok(Prepared::New(Box::new(Command { request: Some(request), action }), costs))
 }
 
 /// What checking the claims cost that will credit nothing.
@@ -93,10 +94,10 @@ fn cost_of_refused(claims: &[CheckedClaim]) -> u64 {
     claims.iter().filter(|claim| claim.refused().is_some()).map(CheckedClaim::cost).sum()
 }
 
-/// The hash steps of proven claims that credited nothing after all.
-fn wasted(lines: &[Line], steps: &[u64]) -> u64 {
+/// What checking those proven claims cost that credited nothing after all.
+fn wasted(lines: &[Line], costs: &[u64]) -> u64 {
     let nothing = |line: &Line| line.verdict.settles() && line.credited.0 == 0;
-    lines.iter().zip(steps).filter(|(line, _)| nothing(line)).map(|(_, steps)| *steps).sum()
+    lines.iter().zip(costs).filter(|(line, _)| nothing(line)).map(|(_, cost)| *cost).sum()
 }
 
 /// The lines of a recorded batch.
