@@ -64,6 +64,11 @@ impl Process {
         self.child.try_wait().expect("it is ours").map(|status| status.code())
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// kill -9.
     pub fn kill(mut self) {
         self.child.kill().expect("it is ours");

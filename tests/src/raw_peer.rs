@@ -1,5 +1,6 @@
 //! A peer without rules: it signs and sends whatever a test wants, and keeps no promise that a wallet keeps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -55,6 +56,13 @@ pub struct Coin {
     pub chain: PaywordChain,
 }
 
+impl std::fmt::Debug for Coin {
+    /// Its words are money, and not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Coin({})", self.touchstone.content.ecoin)
+    }
+}
+
 impl Coin {
     /// Its words through this one, by the last of them.
     pub fn reveal(&self, through: u32) -> Revealed {
@@ -70,7 +78,7 @@ pub struct RawPeer {
     pub broker: BrokerId,
     /// The signing key.
     pub key: SigningKey,
-    sealing: SealingKey,
+    sealing: Arc<SealingKey>,
     nkey: SigningKey,
 }
 
@@ -85,9 +93,22 @@ impl RawPeer {
     /// The peer with this signing key (and fresh other keys, which an opened account does not need again).
     pub async fn with_seed(nats_url: &str, broker: BrokerId, seed: &[u8; 32]) -> anyhow::Result<Self> {
         let client = async_nats::connect(nats_url).await.context("no NATS server")?;
-        let sealing = SealingKey::generate(2_048, &mut rng())?;
+        let sealing = Arc::new(SealingKey::generate(2_048, &mut rng())?);
         let nkey = SigningKey::generate(&mut rng());
         Ok(Self { client, broker, key: SigningKey::from_seed(seed), sealing, nkey })
+    }
+
+    /// Another peer on this connection and with this sealing key: a puppet costs nothing but a signing key.
+    pub fn puppet(&self) -> Self {
+        let (key, nkey) = (SigningKey::generate(&mut rng()), SigningKey::generate(&mut rng()));
+        Self { client: self.client.clone(), broker: self.broker, key, sealing: Arc::clone(&self.sealing), nkey }
+    }
+
+    /// The same peer on a connection of its own.
+    pub async fn once_more(&self, nats_url: &str) -> anyhow::Result<Self> {
+        let client = async_nats::connect(nats_url).await.context("no NATS server")?;
+        let (key, nkey) = (SigningKey::from_seed(&self.key.seed()), SigningKey::from_seed(&self.nkey.seed()));
+        Ok(Self { client, broker: self.broker, key, sealing: Arc::clone(&self.sealing), nkey })
     }
 
     /// Its id.
