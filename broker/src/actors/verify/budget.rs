@@ -1,5 +1,8 @@
 //! How much checking for nothing a peer may ask for (DESIGN §5.1): every hash step of a claim that credits nothing is
 //! charged, and who has used up its budget is *busy* until it has refilled. Never a verdict.
+//!
+//! What a batch has cost is known after it was checked, and may be more than was left: the rest is owed, and refilled
+//! first. Otherwise one step of budget, which comes back in no time, would be worth a batch of 2^20.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +13,17 @@ use netpay_protocol::limits::MAX_STEPS_PER_BATCH;
 use netpay_protocol::problem::{Kind, Problem};
 
 /// Steps that a peer may waste at once: two of the largest batches.
-const FULL: u64 = 2 * MAX_STEPS_PER_BATCH;
+const FULL: i64 = 2 << 20;
 /// Steps that come back per second.
-const REFILL_PER_SECOND: u64 = MAX_STEPS_PER_BATCH / 16;
+const REFILL_PER_SECOND: i64 = FULL / 32;
 /// Peers remembered. More of them wasting at once are forgotten together.
 const MOST_PEERS: usize = 65_536;
 
-/// The budgets of all peers; those not in it are full.
+const _: () = assert!(2 * MAX_STEPS_PER_BATCH == FULL.unsigned_abs());
+
+/// The budgets of all peers, below zero for what is owed; those not in it are full.
 #[derive(Default)]
-pub struct Budget(Mutex<BTreeMap<PeerId, (u64, Instant)>>);
+pub struct Budget(Mutex<BTreeMap<PeerId, (i64, Instant)>>);
 
 impl Budget {
     /// Whether this peer has any left.
@@ -38,7 +43,8 @@ impl Budget {
     }
 
     fn charge_at(&self, peer: PeerId, steps: u64, now: Instant) {
-        let left = self.left(peer, now).saturating_sub(steps);
+        // Nobody owes more than a full budget: that is half a minute, whatever was under way at once.
+        let left = self.left(peer, now).saturating_sub_unsigned(steps).max(-FULL);
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if peers.len() >= MOST_PEERS && !peers.contains_key(&peer) {
             peers.clear();
@@ -46,10 +52,10 @@ impl Budget {
         peers.insert(peer, (left, now));
     }
 
-    fn left(&self, peer: PeerId, now: Instant) -> u64 {
+    fn left(&self, peer: PeerId, now: Instant) -> i64 {
         let peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((left, at)) = peers.get(&peer) else { return FULL };
-        let seconds = now.saturating_duration_since(*at).as_secs();
+        let seconds = i64::try_from(now.saturating_duration_since(*at).as_secs()).unwrap_or(i64::MAX);
         left.saturating_add(seconds.saturating_mul(REFILL_PER_SECOND)).min(FULL)
     }
 }
@@ -63,7 +69,8 @@ mod tests {
     #[test]
     fn who_wastes_its_budget_is_busy_until_it_refills_and_nobody_else_is() {
         let (budget, peer, start) = (Budget::default(), PeerId([1; 16]), Instant::now());
-        budget.charge_at(peer, FULL - 1, start);
+        let full = FULL.unsigned_abs();
+        budget.charge_at(peer, full - 1, start);
         assert!(budget.check(peer).is_ok(), "one step is left");
         budget.charge_at(peer, 1, start);
         assert_eq!(budget.left(peer, start), 0);
@@ -71,5 +78,16 @@ mod tests {
         assert!(budget.check(PeerId([2; 16])).is_ok());
         assert_eq!(budget.left(peer, start + Duration::from_secs(1)), REFILL_PER_SECOND);
         assert_eq!(budget.left(peer, start + Duration::from_secs(3_600)), FULL);
+    }
+    #[test]
+    fn what_was_spent_beyond_the_budget_is_owed_up_to_one_that_is_full() {
+        let (budget, peer, start) = (Budget::default(), PeerId([1; 16]), Instant::now());
+        let full = FULL.unsigned_abs();
+        budget.charge_at(peer, full - 1, start);
+        budget.charge_at(peer, full / 2 + 1, start);
+        assert_eq!(budget.left(peer, start + Duration::from_secs(16)), 0);
+        assert_eq!(budget.left(peer, start + Duration::from_secs(17)), REFILL_PER_SECOND);
+        budget.charge_at(peer, u64::MAX, start);
+        assert_eq!(budget.left(peer, start), -FULL);
     }
 }
