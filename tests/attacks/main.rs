@@ -11,6 +11,7 @@ mod debtors;
 mod floods;
 mod grants;
 mod ranges;
+mod refunds;
 mod requests;
 mod scene;
 

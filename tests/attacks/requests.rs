@@ -13,9 +13,7 @@ use netpay_protocol::redemption::{RedemptionBatch, Statement};
 use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
-use netpay_tests::processes::Process;
 use netpay_tests::raw_peer::{RawPeer, problem};
-use netpay_tests::town::Town;
 
 use crate::scene::{Scene, lines};
 
@@ -53,26 +51,6 @@ async fn an_id_once_used_is_the_same_bytes_or_refused_and_belongs_to_its_signer(
     scene.ends_well().await;
 }
 
-/// The clock of a broker that starts so much later.
-fn later(days: u32) -> Vec<(String, String)> {
-    let library = ["x86_64", "aarch64"].map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketime.so.1"));
-    let library = library.into_iter().find(|path| std::path::Path::new(path).exists());
-    let library = library.expect("libfaketime, which deploy/setup.sh brings");
-    [("LD_PRELOAD", library.as_str()), ("FAKETIME", &format!("+{days}d")), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
-}
-
-/// Ends the broker, and starts it again with these variables in its environment.
-fn restart(town: &mut Town, variables: &[(String, String)]) -> Process {
-    assert_eq!(town.broker.take().expect("it serves").terminate(), Some(0));
-    let log = format!("broker-{}.log", variables.len());
-    let mut broker =
-        town.world.start_with("netpay-broker", &["--json", "serve", "--config", "broker"], variables, &log);
-    broker.wait_for("\"ready\":true");
-    broker
-}
-
 #[tokio::test]
 async fn what_was_signed_months_ago_has_its_first_outcome_or_none_at_all() {
     let mut scene = Scene::alone().await;
@@ -90,8 +68,7 @@ async fn what_was_signed_months_ago_has_its_first_outcome_or_none_at_all() {
     let late_order = alice.order(20, 1, Suite::Sha256);
     let late_payout = bob.withdrawal(2, "mallory's bank");
     let late_batch = bob.batch(vec![scene.claim(&alice, &coin, (6, 11), bob.id())]);
-    let town = std::sync::Arc::get_mut(&mut scene.town).expect("it is this test's alone");
-    town.broker = Some(restart(town, &later(100)));
+    scene.is_later(100);
 
     let again: Sold = wire::decode(&alice.ask(BrokerOp::Buy, wire::encode(&order)).await.expect("sold")).expect("sold");
     assert_eq!(again.touchstones, sold.touchstones);
@@ -111,8 +88,7 @@ async fn what_was_signed_months_ago_has_its_first_outcome_or_none_at_all() {
     // Not an order but a debt of the broker's: the e-coin may not be spent any more, and is redeemed all the same.
     assert_eq!(bob.redeem(&late_batch).await.expect("a statement").lines[0].credited, WordCount(5));
 
-    let town = std::sync::Arc::get_mut(&mut scene.town).expect("it is this test's alone");
-    town.broker = Some(restart(town, &[]));
+    scene.is_now();
     assert_eq!((scene.balance(&alice).await, scene.balance(&bob).await), (80, 7));
     scene.ends_well().await;
 }

@@ -196,6 +196,25 @@ impl Scene {
         }
     }
 
+    /// Starts the broker again, with a clock that is so many days ahead. Its answers are signed at that time.
+    pub fn is_later(&mut self, days: u32) {
+        self.restart(&later(days));
+    }
+
+    /// Starts the broker again, with the clock of this machine.
+    pub fn is_now(&mut self) {
+        self.restart(&[]);
+    }
+
+    fn restart(&mut self, variables: &[(String, String)]) {
+        let town = Arc::get_mut(&mut self.town).expect("a broker of its own");
+        assert_eq!(town.broker.take().expect("it serves").terminate(), Some(0));
+        let serve = ["--json", "serve", "--config", "broker"];
+        let mut broker = town.world.start_with("netpay-broker", &serve, variables, "broker-again.log");
+        broker.wait_for("\"ready\":true");
+        town.broker = Some(broker);
+    }
+
     /// The ledger's own audit passes. Nobody honest is accused. Of each e-coin the broker paid words that were sold, each
     /// once, and only to whom they were granted. And what came in is on the accounts, in e-coins, or gone on purpose.
     pub async fn ends_well(self) {
@@ -225,10 +244,22 @@ impl Scene {
             }
             let words: u32 = view.runs.iter().map(|paid| paid.run.words().0).sum();
             assert_eq!(words, view.paid.0, "what is paid of {ecoin}");
-            held += u64::from(n - words) * unit;
+            if view.expired_at_ms.is_none() {
+                held += u64::from(n - words) * unit;
+            }
         }
         assert_eq!(held, books.deposited - books.left, "units held in accounts and e-coins");
     }
+}
+
+/// What makes a process believe that it is so much later.
+pub fn later(days: u32) -> Vec<(String, String)> {
+    let library = ["x86_64", "aarch64"].map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketime.so.1"));
+    let library = library.into_iter().find(|path| std::path::Path::new(path).exists());
+    let library = library.expect("libfaketime, which deploy/setup.sh brings");
+    [("LD_PRELOAD", library.as_str()), ("FAKETIME", &format!("+{days}d")), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 /// Redeems, and returns the lines.

@@ -1,0 +1,53 @@
+//! E-coins whose time is over: what was refunded is not paid any more, and a clock that is ahead refunds nothing.
+
+use netpay_protocol::amounts::WordCount;
+use netpay_protocol::redemption::{Line, Verdict};
+use netpay_protocol::suite::Suite;
+use netpay_tests::processes::{PATIENCE, until};
+
+use crate::scene::{Scene, later, lines};
+
+/// Past `redeem_until` and the grace after it, under the policy that a broker is made with.
+const DAYS: u32 = 125;
+
+#[tokio::test]
+async fn an_e_coin_is_refunded_once_the_clock_is_confirmed_and_then_pays_nobody() {
+    let mut scene = Scene::alone().await;
+    let (alice, bob, carol) = (scene.honest(30).await, scene.honest(0).await, scene.honest(0).await);
+    let coin = scene.coin(&alice, 30, Suite::Sha256).await;
+    let claim = |scene: &Scene, range, payee| scene.claim(&alice, &coin, range, payee);
+    let first = claim(&scene, (1, 6), bob.id());
+    assert_eq!(lines(&bob, vec![first.clone()]).await[0].credited, WordCount(5));
+    scene.is_later(DAYS);
+    // Nobody knows whether that is so: what could be refunded is still paid.
+    assert_eq!(lines(&bob, vec![claim(&scene, (6, 11), bob.id())]).await[0].credited, WordCount(5));
+    let confirm = ["--json", "ledger", "confirm-clock", "--reason", "it is", "--config", "broker"];
+    let mut confirming = scene.town.world.start_with("netpay-broker", &confirm, &later(DAYS), "confirm.log");
+    let code = until("the clock confirmed", || confirming.ended());
+    assert_eq!(code, Some(0), "{}", confirming.said());
+    // From now on a word is either paid or refunded.
+    let mut paid = 10;
+    let late = loop {
+        let next = claim(&scene, (paid + 1, paid + 2), bob.id());
+        match lines(&bob, vec![next.clone()]).await[0] {
+            Line { verdict: Verdict::Credited, credited: WordCount(1), .. } => paid += 1,
+            line => {
+                assert_eq!(line, Line::refused(Verdict::Expired));
+                break next;
+            }
+        }
+        assert!(paid < 29, "it is confirmed, and not refunded");
+        tokio::time::sleep(PATIENCE / 20).await;
+    };
+    let found = lines(&bob, vec![late.clone(), first]).await;
+    assert_eq!(found, [Line::refused(Verdict::Expired); 2]);
+    assert_eq!(lines(&carol, vec![claim(&scene, (1, 31), carol.id())]).await, [Line::refused(Verdict::Expired)]);
+    // Its touchstone brings it back no more than the claim.
+    let mut batch = bob.batch(vec![late]);
+    batch.touchstones = vec![coin.touchstone.clone()];
+    let statement = bob.redeem(&batch).await.expect("a statement");
+    assert_eq!(statement.lines, [Line::refused(Verdict::Expired)]);
+    scene.is_now();
+    assert_eq!((scene.balance(&alice).await, scene.balance(&bob).await), (u64::from(30 - paid), u64::from(paid)));
+    scene.ends_well().await;
+}
