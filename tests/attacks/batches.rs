@@ -29,8 +29,12 @@ async fn the_same_and_overlapping_claims_in_one_batch_are_credited_once_in_any_o
             let words = claim.through.0 + 1 - claim.index.content.from.0;
             assert_eq!((line.credited.0 + line.already_paid.0, line.conflicting.0), (words, 0));
         }
-        let again = lines(&bob, claims).await;
+        let again = lines(&bob, claims.clone()).await;
         assert!(again.iter().all(|line| line.verdict == Verdict::AlreadyPaid), "{again:?}");
+        // And each by itself: it may begin in the middle of what was paid.
+        for claim in claims {
+            assert_eq!(lines(&bob, vec![claim]).await[0].verdict, Verdict::AlreadyPaid);
+        }
         assert_eq!(scene.paid(&coin).await, 13);
     }
     assert_eq!(scene.balance(&bob).await, 39);
