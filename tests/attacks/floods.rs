@@ -83,7 +83,7 @@ async fn one_message_at_every_limit_costs_a_bounded_time_and_memory_and_one_beyo
     let (meter, alice) = (Meter::of(&scene), scene.honest(10_000).await);
     let coin = scene.coin(&alice, 4_096, Suite::Sha256).await;
     let paper = scene.coin(&alice, 4_096, Suite::Md5).await;
-    let heavy = (Duration::from_secs(3), 48);
+    let heavy = (Duration::from_secs(2), 48);
     let light = (Duration::from_millis(300), 24);
 
     // Each is sent by a puppet of its own, whose budget is full.
@@ -161,7 +161,7 @@ async fn claims_across_an_e_coin_that_was_paid_word_by_word_do_not_hold_up_the_w
     }
     let view = scene.ecoin(coin.touchstone.content.ecoin).await.expect("it was sold");
     assert_eq!((view.paid.0, view.runs.len()), (4_096, 4_096));
-    let most = (Duration::from_secs(6), 96);
+    let most = (Duration::from_secs(2), 96);
     let across = |payee: &RawPeer| times(scene.claim(&mallory, &coin, (1, 4_097), payee.id()), LONGEST);
     let again = across(&accomplice);
     let found = meter.bounds("2^20 words paid before", most, lines(&accomplice, again)).await;

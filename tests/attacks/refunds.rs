@@ -3,9 +3,9 @@
 use netpay_protocol::amounts::WordCount;
 use netpay_protocol::redemption::{Line, Verdict};
 use netpay_protocol::suite::Suite;
-use netpay_tests::processes::{PATIENCE, until};
+use netpay_tests::processes::PATIENCE;
 
-use crate::scene::{Scene, later, lines};
+use crate::scene::{Scene, lines};
 
 /// Past `redeem_until` and the grace after it, under the policy that a broker is made with.
 const DAYS: u32 = 125;
@@ -21,10 +21,7 @@ async fn an_e_coin_is_refunded_once_the_clock_is_confirmed_and_then_pays_nobody(
     scene.is_later(DAYS);
     // Nobody knows whether that is so: what could be refunded is still paid.
     assert_eq!(lines(&bob, vec![claim(&scene, (6, 11), bob.id())]).await[0].credited, WordCount(5));
-    let confirm = ["--json", "ledger", "confirm-clock", "--reason", "it is", "--config", "broker"];
-    let mut confirming = scene.town.world.start_with("netpay-broker", &confirm, &later(DAYS), "confirm.log");
-    let code = until("the clock confirmed", || confirming.ended());
-    assert_eq!(code, Some(0), "{}", confirming.said());
+    scene.town.world.broker(&["ledger", "confirm-clock", "--reason", "it is"]);
     // From now on a word is either paid or refunded.
     let mut paid = 10;
     let late = loop {

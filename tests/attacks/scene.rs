@@ -196,23 +196,17 @@ impl Scene {
         }
     }
 
-    /// Starts the broker again, with a clock that is so many days ahead. Its answers are signed at that time.
+    /// Starts the broker again, so many days ahead of this machine's clock. What it is asked at this time must not expire.
     pub fn is_later(&mut self, days: u32) {
-        self.restart(&later(days));
-    }
-
-    /// Starts the broker again, with the clock of this machine.
-    pub fn is_now(&mut self) {
-        self.restart(&[]);
-    }
-
-    fn restart(&mut self, variables: &[(String, String)]) {
         let town = Arc::get_mut(&mut self.town).expect("a broker of its own");
         assert_eq!(town.broker.take().expect("it serves").terminate(), Some(0));
-        let serve = ["--json", "serve", "--config", "broker"];
-        let mut broker = town.world.start_with("netpay-broker", &serve, variables, "broker-again.log");
-        broker.wait_for("\"ready\":true");
-        town.broker = Some(broker);
+        town.world.set_clock(&format!("+{days}d"));
+        town.broker = Some(town.world.serve_broker());
+    }
+
+    /// Starts the broker again, at the true time.
+    pub fn is_now(&mut self) {
+        self.is_later(0);
     }
 
     /// The ledger's own audit passes. Nobody honest is accused. Of each e-coin the broker paid words that were sold, each
@@ -250,16 +244,6 @@ impl Scene {
         }
         assert_eq!(held, books.deposited - books.left, "units held in accounts and e-coins");
     }
-}
-
-/// What makes a process believe that it is so much later.
-pub fn later(days: u32) -> Vec<(String, String)> {
-    let library = ["x86_64", "aarch64"].map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketime.so.1"));
-    let library = library.into_iter().find(|path| std::path::Path::new(path).exists());
-    let library = library.expect("libfaketime, which deploy/setup.sh brings");
-    [("LD_PRELOAD", library.as_str()), ("FAKETIME", &format!("+{days}d")), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
 }
 
 /// Redeems, and returns the lines.
