@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::buy::BuyEcoins;
-use netpay_protocol::layout::Signed;
+use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::limits::DAY_MS;
 use netpay_protocol::messages::{Ask, Buy, Redeem, Sold, Withdrawal};
-use netpay_protocol::payout::RequestPayout;
+use netpay_protocol::payout::{PayoutView, RequestPayout};
 use netpay_protocol::problem::Kind;
-use netpay_protocol::query::Question;
+use netpay_protocol::query::{Answer, Question};
 use netpay_protocol::redemption::{RedemptionBatch, Statement};
 use netpay_protocol::subjects::BrokerOp;
 use netpay_protocol::suite::Suite;
@@ -75,11 +76,11 @@ async fn what_was_signed_months_ago_has_its_first_outcome_or_none_at_all() {
     assert_eq!(bob.redeem(&batch).await.expect("a statement").lines, first.lines);
     // The payout's answer is signed by a clock that is months ahead of this test's: only its words count here.
     let answer = bob.ask(BrokerOp::Payout, wire::encode(&payout)).await.expect("its outcome");
-    let answer: Signed<netpay_protocol::query::Answer> = wire::decode(&answer).expect("an answer");
-    assert_eq!(answer.content.about, netpay_protocol::layout::Layout::digest(&payout.payout.content));
-    let view: netpay_protocol::payout::PayoutView = wire::decode(&answer.content.body).expect("a payout");
+    let answer: Signed<Answer> = wire::decode(&answer).expect("an answer");
+    assert_eq!(answer.content.about, payout.payout.content.digest());
+    let view: PayoutView = wire::decode(&answer.content.body).expect("a payout");
     assert_eq!((view.request, view.position), (requested.request, requested.position));
-    assert!(answer.content.issued_at_ms > first.issued_at_ms + 99 * 86_400_000, "the broker's clock is months ahead");
+    assert!(answer.content.issued_at_ms > first.issued_at_ms + 99 * DAY_MS, "the broker's clock is months ahead");
 
     assert_eq!(problem(alice.buy(&late_order).await).kind, Kind::RequestExpired);
     assert_eq!(problem(bob.pay_out(&late_payout).await).kind, Kind::RequestExpired);
@@ -157,7 +158,7 @@ async fn another_s_registration_opens_no_account_and_changes_no_key() {
         assert_eq!(scene.account(peer.id()).await, None, "an account was opened by what failed");
     }
     assert_eq!(lines(&mallory, vec![claim]).await[0].credited, WordCount(5));
-    // An account that is open keeps its keys, whatever is attached: mallory's grants nothing, bob's is not opened.
+    // An account that is open keeps its keys, whatever is attached; and what is attached opens nothing.
     let next = scene.claim(&alice, &coin, (6, 11), mallory.id());
     let batch = Redeem { register: Some(bob.register()), ..mallory.batch(vec![next]) };
     assert_eq!(mallory.redeem(&batch).await.expect("a statement").balance_units, Units(10));
