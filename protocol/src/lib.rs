@@ -9,6 +9,7 @@
 pub mod admin;
 pub mod amounts;
 pub mod buy;
+pub mod certificate;
 pub mod chain;
 pub mod evidence;
 pub mod ids;

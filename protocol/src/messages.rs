@@ -11,7 +11,7 @@ use crate::payout::RequestPayout;
 use crate::query::Query;
 use crate::quote::Quote;
 use crate::redemption::RedemptionBatch;
-use crate::register::Register;
+use crate::register::{Register, RotateKeys};
 use crate::suite::Suite;
 use crate::touchstone::Touchstone;
 
@@ -220,6 +220,18 @@ pub struct Withdrawal {
     /// The peer's keys, see [`Buy`].
     #[n(1)]
     pub register: Option<Signed<Register>>,
+}
+
+/// Peer → broker, `rotate`. The answer is a signed [`crate::certificate::Certificate`].
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Rotate {
+    /// The order, signed with the key that is given up.
+    #[n(0)]
+    pub order: Signed<RotateKeys>,
+    /// The new keys, signed with the new signing key.
+    #[n(1)]
+    pub register: Signed<Register>,
 }
 
 /// Peer → broker, `balance`, `statement` and `restore`: the subject is the question's ([`crate::query::Question::op`]).

@@ -1,4 +1,4 @@
-//! What a peer may ask of its own account, and the broker's signed answers.
+//! What a peer may ask of its own account and of another's key, and the broker's signed answers.
 
 use crate::admin::PaidRun;
 use crate::ids::{BrokerId, Digest, EcoinId, Kid, PeerId, RequestId};
@@ -20,13 +20,16 @@ pub enum Question {
     /// One's own payouts in order of request id, from after this one on (zeros: from the first). Answered by a
     /// [`Page`](crate::admin::Page) of [`PayoutView`](crate::payout::PayoutView).
     Payouts(RequestId),
+    /// Which key speaks for a peer, which need not be the asker. Answered by a signed
+    /// [`Certificate`](crate::certificate::Certificate).
+    Certificate(PeerId),
 }
 
 impl Question {
     /// The subject it travels on.
     pub fn op(self) -> BrokerOp {
         match self {
-            Self::Balance | Self::Payouts(_) => BrokerOp::Balance,
+            Self::Balance | Self::Payouts(_) | Self::Certificate(_) => BrokerOp::Balance,
             Self::Statement(_) => BrokerOp::Statement,
             Self::Ecoins(_) => BrokerOp::Restore,
         }
@@ -39,6 +42,7 @@ impl Question {
             Self::Statement(request) => (2, request.0),
             Self::Ecoins(after) => (3, after.0),
             Self::Payouts(after) => (4, after.0),
+            Self::Certificate(peer) => (5, peer.0),
         }
     }
 
@@ -48,6 +52,7 @@ impl Question {
             2 => Ok(Self::Statement(RequestId(about))),
             3 => Ok(Self::Ecoins(EcoinId(about))),
             4 => Ok(Self::Payouts(RequestId(about))),
+            5 => Ok(Self::Certificate(PeerId(about))),
             _ => Err(Malformed::Value("question")),
         }
     }

@@ -30,6 +30,8 @@ pub enum BrokerOp {
     Keys,
     /// The revocation list.
     Notices,
+    /// Speak with other keys from now on.
+    Rotate,
 }
 
 /// Peer → peer.
@@ -43,6 +45,8 @@ pub enum PeerOp {
     Chunk,
     /// Ask for a receipt.
     Close,
+    /// Ask for the broker's word on the payee's key.
+    Certificate,
 }
 
 /// Peer → CIS.
@@ -54,6 +58,8 @@ pub enum IndexOp {
     Withdraw,
     /// Find content.
     Search,
+    /// Show the broker's word on one's own key, before offering content under it.
+    Certify,
 }
 
 macro_rules! tokens {
@@ -70,9 +76,9 @@ macro_rules! tokens {
     };
 }
 
-tokens!(BrokerOp { Buy = "buy", Restore = "restore", Redeem = "redeem", Balance = "balance", Statement = "statement", Payout = "payout", Keys = "keys", Notices = "notices" });
-tokens!(PeerOp { Quote = "quote", Pay = "pay", Chunk = "chunk", Close = "close" });
-tokens!(IndexOp { Announce = "announce", Withdraw = "withdraw", Search = "search" });
+tokens!(BrokerOp { Buy = "buy", Restore = "restore", Redeem = "redeem", Balance = "balance", Statement = "statement", Payout = "payout", Keys = "keys", Notices = "notices", Rotate = "rotate" });
+tokens!(PeerOp { Quote = "quote", Pay = "pay", Chunk = "chunk", Close = "close", Certificate = "certificate" });
+tokens!(IndexOp { Announce = "announce", Withdraw = "withdraw", Search = "search", Certify = "certify" });
 
 /// `netpay.v1.req.<peer>.<op>`
 pub fn request(peer: PeerId, op: BrokerOp) -> String {

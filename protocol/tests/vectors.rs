@@ -8,6 +8,7 @@ mod sets;
 mod vector_files;
 
 use netpay_protocol::amounts::PaywordIndex;
+use netpay_protocol::certificate::{Certificate, NotCertified};
 use netpay_protocol::chain::{reaches, reaches_root};
 use netpay_protocol::evidence::Evidence;
 use netpay_protocol::ids::{BrokerId, Digest, Kid, PeerId};
@@ -15,7 +16,7 @@ use netpay_protocol::key_list::{Purpose, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::{Layout, Signed};
 use netpay_protocol::redemption::{NotTheAnswer, RedemptionBatch, Statement};
-use netpay_protocol::register::{Refused, Register};
+use netpay_protocol::register::{NotRotated, Refused, Register};
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::sealing::{Purchase, SealingKey};
 use netpay_protocol::suite::Payword;
@@ -179,11 +180,48 @@ fn registrations_are_refused_for_the_reason_that_the_files_give() {
                 assert_eq!(peer.0, v.fixed("peer"));
                 "none"
             }
-            Err(Refused::Broker) => "broker",
-            Err(Refused::Signature) => "signature",
-            Err(Refused::Key(_)) => "key",
-            Err(Refused::SealingKey(_)) => "sealing_key",
-            Err(Refused::SharedKey) => "shared_key",
+            Err(why) => refused(&why),
+        };
+        assert_eq!(error, v.text("error"), "{}", v.name());
+    }
+}
+
+fn refused(why: &Refused) -> &'static str {
+    match why {
+        Refused::Broker => "broker",
+        Refused::Signature => "signature",
+        Refused::Key(_) => "key",
+        Refused::SealingKey(_) => "sealing_key",
+        Refused::SharedKey => "shared_key",
+    }
+}
+
+#[test]
+fn certificates_are_believed_and_rotations_taken_as_the_files_say() {
+    for v in vectors("certificates") {
+        let error = match v.text("check") {
+            "rotation" => {
+                let message: netpay_protocol::messages::Rotate = wire::decode(&v.bytes("cbor")).expect("a rotation");
+                match message.order.check(&message.register) {
+                    Ok(()) => "none",
+                    Err(NotRotated::OtherKeys) => "other_keys",
+                    Err(NotRotated::Register(why)) => refused(&why),
+                }
+            }
+            _ => {
+                let keys: SignedKeyList = wire::decode(&v.bytes("keys")).expect("a list");
+                let keys = keys.verify(BrokerId(v.fixed("pinned"))).expect("the broker's");
+                let certificate: Signed<Certificate> = wire::decode(&v.bytes("cbor")).expect("a certificate");
+                match certificate.key_of(PeerId(v.fixed("peer")), &keys) {
+                    Ok(key) => {
+                        assert_eq!(key, certificate.content.signing_key);
+                        "none"
+                    }
+                    Err(NotCertified::Broker) => "broker",
+                    Err(NotCertified::Peer) => "peer",
+                    Err(NotCertified::Signature) => "signature",
+                }
+            }
         };
         assert_eq!(error, v.text("error"), "{}", v.name());
     }

@@ -1,5 +1,5 @@
 //! One day of three peers, at which any process may be killed once: Alice opens an account, buys two e-coins, pays Bob
-//! for a file by the word and Carol for another at once; both redeem, and Bob has some paid out. Whoever dies is started
+//! for a file by the word and Carol for another at once; both redeem, Bob has some paid out, and Alice changes her keys. Whoever dies is started
 //! again, and the person goes on as a person would. However it went, it must end with the same cents in the same places.
 //! What happens to keys and to a lost home are two more plays, in [`crate::homes`], with the same people.
 
@@ -170,6 +170,8 @@ impl<'a> Scene<'a> {
         self.person("redeem", "bob", &["redeem"]);
         self.person("", "carol", &["redeem"]);
         self.pay_out();
+        // Once more if it was interrupted: it goes on with the same keys, or changes them again.
+        self.person("rotate", "alice", &["wallet", "rotate"]);
         self.outcome()
     }
 

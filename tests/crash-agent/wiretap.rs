@@ -67,7 +67,8 @@ impl Tap {
     /// Whether requests of every kind that the scene has were heard.
     pub fn has_heard_everything(&self) {
         let heard = self.heard();
-        let of_the_broker = ["register", "keys", "notices", "buy", "redeem", "balance", "payout", "restore", "credit"];
+        let of_the_broker =
+            ["register", "keys", "notices", "buy", "redeem", "balance", "payout", "restore", "rotate", "credit"];
         for kind in of_the_broker.into_iter().chain(["quote", "pay", "chunk", "close", "announce"]) {
             let ending = format!(".{kind}");
             assert!(heard.iter().any(|message| message.subject.ends_with(&ending)), "no request {kind} was heard");

@@ -11,4 +11,6 @@ mod keys;
 mod operating;
 mod payouts;
 mod payouts_agent;
+mod rotations;
+mod rotations_agent;
 mod upkeep;

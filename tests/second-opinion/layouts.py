@@ -223,7 +223,7 @@ LAYOUTS = {
     ),
     "query": Record(
         ("broker", ID), ("peer", ID), ("valid_until_ms", U64), ("min_position", U64),
-        ("question", Number(1, (1, 2, 3, 4))), ("about", ID),
+        ("question", Number(1, (1, 2, 3, 4, 5))), ("about", ID),
     ),
     "answer": Record(
         ("broker", ID), ("kid", KID), ("about", DIGEST), ("issued_at_ms", U64), ("body", Counted(MESSAGE_BYTES)),
@@ -241,6 +241,9 @@ LAYOUTS = {
     ),
     "withdraw": Record(("broker", ID), ("supplier", ID), ("content", DIGEST), ("issued_at_ms", U64)),
     "rotate": Record(("broker", ID), ("peer", ID), ("request", ID), ("valid_until_ms", U64), ("register", DIGEST)),
+    "certificate": Record(
+        ("broker", ID), ("kid", KID), ("peer", ID), ("signing_key", KEY), ("given_up", U32), ("issued_at_ms", U64),
+    ),
 }
 
 

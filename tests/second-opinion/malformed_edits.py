@@ -67,7 +67,7 @@ def edits(what, good):
         return {"not in order": (60, 48, second + first), "a peer twice": (84, 16, first[:16]),
                 "32769 peers promised": (56, 4, u32(32_769))}
     if what == "query":
-        return {"question 0": (48, 1, b"\0"), "question 5": (48, 1, b"\5"), "balance about something": (64, 1, b"\1")}
+        return {"question 0": (48, 1, b"\0"), "question 6": (48, 1, b"\6"), "balance about something": (64, 1, b"\1")}
     if what == "statement":
         return {"verdict 0": (108, 1, b"\0"), "verdict 8": (108, 1, b"\x08"),
                 "2049 lines promised": (104, 4, u32(2_049))}

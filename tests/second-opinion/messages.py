@@ -362,6 +362,7 @@ MESSAGES = {
     "Redeem": fields(("batch", Thing("batch")), ("touchstones", Array(TOUCHSTONE)), REGISTER),
     "Ask": fields(("query", Thing("query")), REGISTER),
     "Withdrawal": fields(("payout", Thing("payout")), REGISTER),
+    "Rotate": fields(("order", Thing("rotate")), ("register", Thing("register"))),
     "AskQuote": fields(("content", B32), ("first_chunk", U64), ("chunk_count?", U64)),
     "Quoted": fields(("quote", Thing("quote")), ("key", B32), ("suites", Array(SUITE))),
     "Pay": fields(("order", B32), ("payment", PAYMENT)),

@@ -81,6 +81,25 @@ def believed_revoked(keys, signed, now_ms=None):
     return fields if now_ms is None or fields["issued_at_ms"] <= now_ms + CLOCK_MS else None
 
 
+def certificate_error(keys, peer, signed):
+    """None, or why a certificate of this peer's key is not believed; in the order of page 28."""
+    fields = layouts.decode("certificate", signed.layout)
+    if fields["broker"] != keys["broker"]:
+        return "broker"
+    if fields["peer"] != peer:
+        return "peer"
+    return None if signed_by_broker(keys, "certificate", signed, STATEMENT) else "signature"
+
+
+def rotation_error(rotate):
+    """None, or why the new keys of a rotation are refused, before its own signature is looked at (page 28)."""
+    order = layouts.decode("rotate", rotate["order"].layout)
+    refused = registration_error(order["broker"], rotate["register"])
+    if refused is None and layouts.digest(rotate["register"].layout) != order["register"]:
+        return "other_keys"
+    return refused
+
+
 def higher(new, held):
     """Whether a list is to be kept in place of the one held."""
     return held is None or (new["incarnation"], new["seq"]) > (held["incarnation"], held["seq"])

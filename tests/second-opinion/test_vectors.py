@@ -580,6 +580,27 @@ class Vectors(unittest.TestCase):
         signer = vectors.signer(vectors.BOB_SEED) if name == "another signer" else alice
         return messages.Signed(layout, signer.sign(layout))
 
+    def test_certificates(self):
+        alice, again = (vectors.signer(seed) for seed in (vectors.ALICE_SEED, vectors.ALICE_AGAIN_SEED))
+        for v in self.each("certificates"):
+            with self.at(v):
+                if v["check"] == "rotation":
+                    _, cbor, error = exactly(v, "check", "cbor", "error")
+                    rotate = messages.decode("Rotate", unhex(cbor))
+                    self.assertEqual(messages.encode("Rotate", rotate), unhex(cbor))
+                    self.assertEqual(alice.sign(rotate["order"].layout), rotate["order"].signature)
+                    self.assertEqual(rules.rotation_error(rotate) or "none", error)
+                    continue
+                check, pinned, peer, keys, cbor, error = exactly(
+                    v, "check", "pinned", "peer", "keys", "cbor", "error")
+                self.assertEqual((check, unhex(pinned)), ("certificate", vectors_broker()))
+                keys = rules.believed_keys(unhex(pinned), messages.decode("SignedKeyList", unhex(keys)))
+                signed = messages.decode("signed certificate", unhex(cbor))
+                self.somebody_signed(cbor, "signed certificate")
+                self.assertEqual(rules.certificate_error(keys, unhex(peer), signed) or "none", error)
+                told = layouts.decode("certificate", signed.layout)
+                self.assertEqual((told["signing_key"], told["given_up"]), (again.key, 1))
+
     def test_verdicts(self):
         seen = set()
         for v in self.each("verdicts"):
@@ -652,8 +673,9 @@ class Vectors(unittest.TestCase):
                     "index": rules.to_index(alice, op), "admin": rules.to_admin(op),
                 }
                 self.assertEqual(own.get(v["name"]) or made[kind], subject)
-        ops = {"broker": "buy redeem balance statement restore payout keys notices", "peer": "quote pay chunk close",
-               "index": "announce withdraw search", "admin": "credit"}
+        ops = {"broker": "buy redeem balance statement restore payout keys notices rotate",
+               "peer": "quote pay chunk close certificate",
+               "index": "announce withdraw search certify", "admin": "credit"}
         listed = {f"{kind} {op}" for kind, names in ops.items() for op in names.split()}
         self.assertEqual(seen, listed | set(own))
 

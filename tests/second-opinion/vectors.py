@@ -15,13 +15,15 @@ import chains
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = pathlib.Path(os.environ.get("NETPAY_VECTORS") or ROOT / "protocol" / "test-data" / "vectors")
 FILES = {
-    "accepting", "chains", "content", "evidence", "grants", "ids", "layouts", "lists", "malformed", "messages", "paper", "quotes",
+    "accepting", "certificates", "chains", "content", "evidence", "grants", "ids", "layouts", "lists", "malformed",
+    "messages", "paper", "quotes",
     "reaches", "registrations", "sealing", "statements", "steps", "subjects", "tickets", "verdicts", "zip215",
 }
 LABELS = {"name", "why"}
 # The vectors' Ed25519 seeds are one byte, 32 times.
 ROOT_SEED, TOUCHSTONE_SEED, STATEMENT_SEED, NOTICE_SEED, OPERATOR_SEED = 1, 2, 3, 4, 5
 ALICE_SEED, BOB_SEED, CAROL_SEED = 11, 12, 13
+ALICE_AGAIN_SEED = 31  # what alice rotates to
 
 
 class Signer:
@@ -43,6 +45,7 @@ def signer(byte):
 
 BROKER_KEYS = (ROOT_SEED, TOUCHSTONE_SEED, STATEMENT_SEED, NOTICE_SEED, OPERATOR_SEED)
 PEERS = {chains.peer_id(signer(byte).key): signer(byte) for byte in (ALICE_SEED, BOB_SEED, CAROL_SEED)}
+SIGNERS = PEERS | {chains.peer_id(signer(ALICE_AGAIN_SEED).key): signer(ALICE_AGAIN_SEED)}
 KIDS = {chains.kid_of(signer(byte).key): signer(byte) for byte in BROKER_KEYS}
 
 
@@ -51,12 +54,13 @@ def who_signs(what, fields):
     if what == "keys":
         return signer(ROOT_SEED)
     if what == "register":
-        return PEERS[chains.peer_id(fields["signing_key"])]
+        return SIGNERS[chains.peer_id(fields["signing_key"])]
     if what == "index":
         return signer(ALICE_SEED)
     if "kid" in fields:
         return KIDS[fields["kid"]]
-    name = {"buy": "payer", "query": "peer", "payout": "peer", "listing": "supplier", "withdraw": "supplier"}
+    name = {"buy": "payer", "query": "peer", "payout": "peer", "listing": "supplier", "withdraw": "supplier",
+            "rotate": "peer"}
     return PEERS[fields[name.get(what, "payee")]]
 
 

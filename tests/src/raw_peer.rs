@@ -7,19 +7,22 @@ use anyhow::{Context as _, bail};
 use async_nats::Client;
 use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units};
 use netpay_protocol::buy::BuyEcoins;
+use netpay_protocol::certificate::Certificate;
 use netpay_protocol::chain::PaywordChain;
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId, RequestId};
 use netpay_protocol::index::SignedIndex;
 use netpay_protocol::key_list::{Purpose, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::{Layout, Signed};
-use netpay_protocol::messages::{Account, Ask, AskChunk, AskQuote, Buy, Chunk, Paid, Quoted, Redeem, Sold, Withdrawal};
+use netpay_protocol::messages::{
+    Account, Ask, AskChunk, AskQuote, Buy, Chunk, Paid, Quoted, Redeem, Rotate, Sold, Withdrawal,
+};
 use netpay_protocol::payment::{Pay, Payment, Revealed};
 use netpay_protocol::payout::{PayoutView, RequestPayout};
 use netpay_protocol::problem::Problem;
 use netpay_protocol::query::{Answer, Query, Question};
 use netpay_protocol::redemption::{Claim, Head, RedemptionBatch, Statement};
-use netpay_protocol::register::Register;
+use netpay_protocol::register::{Register, RotateKeys};
 use netpay_protocol::sealing::{Purchase, SealingKey};
 use netpay_protocol::subjects::{self, BrokerOp, PeerOp};
 use netpay_protocol::suite::Suite;
@@ -78,6 +81,7 @@ pub struct RawPeer {
     pub broker: BrokerId,
     /// The signing key.
     pub key: SigningKey,
+    peer: PeerId,
     sealing: Arc<SealingKey>,
     nkey: SigningKey,
 }
@@ -95,25 +99,66 @@ impl RawPeer {
         let client = async_nats::connect(nats_url).await.context("no NATS server")?;
         let sealing = Arc::new(SealingKey::generate(2_048, &mut rng())?);
         let nkey = SigningKey::generate(&mut rng());
-        Ok(Self { client, broker, key: SigningKey::from_seed(seed), sealing, nkey })
+        let key = SigningKey::from_seed(seed);
+        Ok(Self { client, broker, peer: PeerId::of(&key.public()), key, sealing, nkey })
     }
 
     /// Another peer on this connection and with this sealing key: a puppet costs nothing but a signing key.
     pub fn puppet(&self) -> Self {
         let (key, nkey) = (SigningKey::generate(&mut rng()), SigningKey::generate(&mut rng()));
-        Self { client: self.client.clone(), broker: self.broker, key, sealing: Arc::clone(&self.sealing), nkey }
+        let (client, peer) = (self.client.clone(), PeerId::of(&key.public()));
+        Self { client, broker: self.broker, peer, key, sealing: Arc::clone(&self.sealing), nkey }
     }
 
     /// The same peer on a connection of its own.
     pub async fn once_more(&self, nats_url: &str) -> anyhow::Result<Self> {
         let client = async_nats::connect(nats_url).await.context("no NATS server")?;
         let (key, nkey) = (SigningKey::from_seed(&self.key.seed()), SigningKey::from_seed(&self.nkey.seed()));
-        Ok(Self { client, broker: self.broker, key, sealing: Arc::clone(&self.sealing), nkey })
+        Ok(Self { client, broker: self.broker, peer: self.peer, key, sealing: Arc::clone(&self.sealing), nkey })
     }
 
     /// Its id.
     pub fn id(&self) -> PeerId {
-        PeerId::of(&self.key.public())
+        self.peer
+    }
+
+    /// The same peer with fresh keys, which its account knows nothing of yet.
+    pub fn with_other_keys(&self) -> anyhow::Result<Self> {
+        let sealing = Arc::new(SealingKey::generate(2_048, &mut rng())?);
+        let (key, nkey) = (SigningKey::generate(&mut rng()), SigningKey::generate(&mut rng()));
+        Ok(Self { client: self.client.clone(), broker: self.broker, key, peer: self.peer, sealing, nkey })
+    }
+
+    /// An order to speak with these keys, whosever they are.
+    pub fn rotation(&self, register: Signed<Register>) -> Rotate {
+        let order = RotateKeys {
+            broker: self.broker,
+            peer: self.peer,
+            request: fresh_request(),
+            valid_until_ms: now_ms() + limits::HOUR_MS,
+            register: register.content.digest(),
+        };
+        Rotate { order: self.sign(order), register }
+    }
+
+    /// Has the keys changed. Returns the broker's word on the key that speaks for this peer then.
+    pub async fn rotate(&self, rotation: &Rotate) -> anyhow::Result<Certificate> {
+        let answer = self.ask(BrokerOp::Rotate, wire::encode(rotation)).await?;
+        self.certified(&wire::decode(&answer)?).await
+    }
+
+    /// The broker's word on which key speaks for a peer.
+    pub async fn key_of(&self, peer: PeerId) -> anyhow::Result<Certificate> {
+        let answer = self.answer(Question::Certificate(peer)).await?;
+        let certificate = self.certified(&wire::decode(&answer.body)?).await?;
+        anyhow::ensure!(certificate.peer == peer, "a certificate of another peer");
+        Ok(certificate)
+    }
+
+    async fn certified(&self, certificate: &Signed<Certificate>) -> anyhow::Result<Certificate> {
+        let keys: SignedKeyList = wire::decode(&self.ask(BrokerOp::Keys, vec![]).await?)?;
+        certificate.key_of(certificate.content.peer, &keys.verify(self.broker)?)?;
+        Ok(certificate.content.clone())
     }
 
     /// Its registration.

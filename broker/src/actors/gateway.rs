@@ -103,6 +103,11 @@ fn peer_work(sender: PeerId, op: BrokerOp, payload: &[u8]) -> Result<Work, Probl
             let signer = withdrawal.payout.content.peer;
             (Work::Payout(Box::new(withdrawal)), signer)
         }
+        BrokerOp::Rotate => {
+            let rotate: netpay_protocol::messages::Rotate = wire::decode(payload)?;
+            let signer = rotate.order.content.peer;
+            (Work::Rotate(Box::new(rotate)), signer)
+        }
         BrokerOp::Keys => (Work::Keys, sender),
         BrokerOp::Notices => (Work::Notices, sender),
     };

@@ -2,6 +2,7 @@
 //!
 //! Has no key of the broker and no ledger: what it believes of the broker is what the broker signed.
 
+use netpay_protocol::certificate::{Certificate, NotCertified};
 use netpay_protocol::ids::{BrokerId, PeerId};
 use netpay_protocol::key_list::{BrokerKeys, SignedKeyList};
 use netpay_protocol::layout::Signed;
@@ -55,11 +56,26 @@ impl IndexActor {
                     self.listings.withdraw(&withdraw, now_ms).map(|()| Done::default())
                 }))
             }
+            IndexOp::Certify => reply.result(self.certify(sender, payload)),
             IndexOp::Search => reply.result(wire::decode(payload).map_err(Problem::from).and_then(|search: Search| {
                 let suspended = |peer| self.revoked.as_ref().is_some_and(|list| list.contains(peer));
                 self.listings.search(&search, now_ms, &suspended)
             })),
         }
+    }
+
+    fn certify(&mut self, sender: Option<PeerId>, payload: &[u8]) -> Result<Done, Problem> {
+        let certificate: Signed<Certificate> = wire::decode(payload)?;
+        let Certificate { peer, given_up, .. } = certificate.content;
+        check_sender(sender, peer)?;
+        let keys = self.keys.as_ref().ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "this index has no key list of the broker's yet; try again in a minute")
+        })?;
+        let key = certificate.key_of(peer, keys).map_err(|why| {
+            let kind = if why == NotCertified::Signature { Kind::BadSignature } else { Kind::NotForMe };
+            Problem::new(kind, why.to_string())
+        })?;
+        self.listings.certify(peer, key, given_up).map(|()| Done::default())
     }
 
     fn learn_keys(&mut self, list: &SignedKeyList) {

@@ -63,6 +63,20 @@ pub fn rejected(rejection: &Rejection) -> Problem {
     Problem::new(kind, rejection.to_string())
 }
 
+/// What is said to a key that the account gave up. The outcome was looked for after the rotation was seen: there will be none.
+pub fn given_up() -> Problem {
+    let text = "signed with a key that this account gave up: it was not carried out before that, and will not be";
+    Problem::new(rejected(&Rejection::NotTheAccountsKey).kind, format!("{}: {text}", Rejection::NotTheAccountsKey))
+}
+
+/// New keys that are refused.
+pub fn not_rotated(why: &register::NotRotated) -> Problem {
+    match why {
+        register::NotRotated::Register(why) => not_registered(why),
+        register::NotRotated::OtherKeys => Problem::new(Kind::BadSignature, why.to_string()),
+    }
+}
+
 /// What is answered when a command turned out to have been recorded before: its outcome is read when it comes again.
 pub fn again() -> Problem {
     Problem::new(Kind::Unavailable, "recorded before; send the same request again to read its outcome")

@@ -103,12 +103,12 @@ impl IndexStore {
         Ok(())
     }
 
-    fn check_sender(&self, broker: BrokerId, supplier: PeerId, key: &PublicKey) -> Result<(), Refused> {
+    fn check_sender(&self, broker: BrokerId, supplier: PeerId, key: &PublicKey) -> Result<(), Error> {
         if broker != self.broker {
-            return Err(Refused::OtherBroker);
+            return Err(Refused::OtherBroker.into());
         }
-        if supplier != PeerId::of(key) {
-            return Err(Refused::NotTheSupplier);
+        if !self.speaks_for(supplier, key)? {
+            return Err(Refused::NotTheSupplier.into());
         }
         Ok(())
     }

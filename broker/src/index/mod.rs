@@ -9,6 +9,7 @@
 //! itself has lapsed.
 
 mod announce;
+mod certify;
 mod port;
 mod search;
 #[cfg(test)]
@@ -103,7 +104,7 @@ pub struct IndexStore {
 }
 
 /// Changed with the tables: an index of another version is emptied, suppliers fill it again.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 impl IndexStore {
     /// Opens the index in a file, creating it if there is none.
@@ -144,6 +145,7 @@ impl IndexStore {
             tx.execute("UPDATE listing SET announce = NULL WHERE announce IS NOT NULL AND expires_ms <= ?1", [now])?;
         tx.execute("DELETE FROM listing WHERE forget_ms <= ?1", [now])?;
         tx.execute("DELETE FROM heard WHERE supplier NOT IN (SELECT supplier FROM listing)", [])?;
+        tx.execute("DELETE FROM certified WHERE supplier NOT IN (SELECT supplier FROM listing)", [])?;
         tx.commit()?;
         self.count()?;
         Ok(lapsed)

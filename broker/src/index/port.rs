@@ -1,6 +1,7 @@
 //! The index as the actor sees it: messages in, problems out.
 
 use netpay_protocol::ids::PeerId;
+use netpay_protocol::keys::PublicKey;
 use netpay_protocol::messages::{Announce, Hits, Search, TakeBack};
 use netpay_protocol::problem::{Kind, Problem};
 
@@ -30,6 +31,10 @@ impl Listings for IndexStore {
 
     fn withdraw(&mut self, withdraw: &TakeBack, now_ms: u64) -> Result<(), Problem> {
         Self::withdraw(self, &withdraw.withdraw, &withdraw.key, now_ms).map_err(|error| problem(&error))
+    }
+
+    fn certify(&mut self, supplier: PeerId, key: PublicKey, given_up: u32) -> Result<(), Problem> {
+        Self::certify(self, supplier, &key, given_up).map_err(|error| problem(&error))
     }
 
     fn search(&self, search: &Search, now_ms: u64, suspended: &dyn Fn(PeerId) -> bool) -> Result<Hits, Problem> {

@@ -2,6 +2,7 @@
 DROP TABLE IF EXISTS words;
 DROP TABLE IF EXISTS listing;
 DROP TABLE IF EXISTS heard;
+DROP TABLE IF EXISTS certified;
 
 -- The latest listing or withdrawal for each content of each supplier.
 CREATE TABLE listing (
@@ -28,3 +29,6 @@ CREATE VIRTUAL TABLE words USING fts5 (
 
 -- When a supplier was last heard of.
 CREATE TABLE heard (supplier BLOB PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+
+-- Whose key is no longer its first, by the broker's word; the newest.
+CREATE TABLE certified (supplier BLOB PRIMARY KEY, key BLOB NOT NULL, given_up INTEGER NOT NULL) WITHOUT ROWID;

@@ -63,6 +63,7 @@ impl From<home::Error> for Failure {
     fn from(error: home::Error) -> Self {
         let code = match error {
             home::Error::Config(_) => 2,
+            home::Error::KeysChanging => 75,
             home::Error::Keys(error) => return error.into(),
             _ => 1,
         };

@@ -24,6 +24,7 @@ mod wallet;
 mod wallet_backup;
 mod wallet_passphrase;
 mod wallet_restore;
+mod wallet_rotate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -125,6 +126,11 @@ async fn dispatch(args: &Args) -> Result<(), Failure> {
     {
         return done;
     }
+    // Taken before the keys are read: they are not changed behind the back of who serves with them.
+    let _serving = match &args.command {
+        Command::Serve(_) if dir.exists() => Some(crate::home::serving::serve(&dir)?),
+        _ => None,
+    };
     let session = Session::open(&dir, &args.passphrase, args.json)?;
     match &args.command {
         Command::Init(_) | Command::Doctor(_) => Ok(()),

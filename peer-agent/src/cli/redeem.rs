@@ -65,7 +65,7 @@ impl Redeem {
 
 /// Shows what would be sent. Needs no NATS and no broker, and changes nothing.
 fn rehearse(session: &Session, which: Which) -> Result<(), Failure> {
-    let who = Redeemer { key: &session.home.identity.signing, broker: session.home.config.broker };
+    let who = Redeemer { me: &session.home.identity, broker: session.home.config.broker };
     let planned = session.store.rehearse(|tx| rehearsal::rehearse(tx, &who, which, now_ms()))?;
     let claims = || planned.iter().flat_map(|batch| &batch.claims);
     let units: u64 = claims().map(|claim| claim.worth.0).sum();

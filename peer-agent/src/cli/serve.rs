@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use netpay_crash_point::agent::Point;
 use netpay_protocol::ids::{BrokerId, ContentId};
-use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::limits::MAX_LISTING_LIFE_MS;
 use netpay_protocol::listing::{Listing, Withdraw};
-use netpay_protocol::messages::{Announce, TakeBack};
+use netpay_protocol::messages::{Announce, Done, TakeBack};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::subjects::{BrokerOp, PeerOp};
 use serde_json::json;
@@ -22,13 +21,15 @@ use super::failure::Failure;
 use super::session::{self, Session, now_ms};
 use super::upkeep::Upkeep;
 use crate::errands::patience;
+use crate::home::identity::Identity;
 use crate::net::Net;
 use crate::net::server::{Event, Incoming, Listening, Notice};
-use crate::ports::{Broker as _, Share, Shares as _, StoreError};
+use crate::ports::{Broker as _, CallError, Share, Shares as _, StoreError};
 use crate::serving::folders;
 use crate::serving::shelf::Shelf;
 use crate::serving::till_thread::{self, List, Server, TillDoor};
 use crate::store::Store;
+use crate::wallet::certificates;
 
 /// Requests of other peers that are worked on at once.
 const AT_ONCE: usize = 256;
@@ -60,6 +61,7 @@ impl Serve {
             super::policy::show(&session);
             return Ok(());
         }
+        session.check_keys()?;
         let net = session.connect().await?;
         if let Err(failure) = session.greet_broker(&net).await {
             eprintln!(
@@ -76,7 +78,7 @@ impl Serve {
             net: net.clone(),
             wallet: wallet.clone(),
             broker: home.config.broker,
-            key: SigningKey::from_seed(&home.identity.signing.seed()),
+            me: home.identity.copy(),
             every: Duration::from_secs(self.announce_every),
             told: HashMap::new(),
             unheard: false,
@@ -174,7 +176,7 @@ impl Desk {
             let Incoming { from, op, ref bytes, .. } = request;
             let bytes = bytes.clone();
             let answer = match op {
-                PeerOp::Quote | PeerOp::Pay | PeerOp::Close => door.ask(from, op, bytes).await,
+                PeerOp::Quote | PeerOp::Pay | PeerOp::Close | PeerOp::Certificate => door.ask(from, op, bytes).await,
                 PeerOp::Chunk => tokio::task::spawn_blocking(move || shelf.chunk(from, &bytes))
                     .await
                     .unwrap_or_else(|_| Err(Problem::new(Kind::Unavailable, "stopping"))),
@@ -216,7 +218,7 @@ struct Announcer {
     net: Net,
     wallet: PathBuf,
     broker: BrokerId,
-    key: SigningKey,
+    me: Identity,
     every: Duration,
     told: HashMap<ContentId, (Share, Instant)>,
     /// Whether the index did not take the last one: that is said once.
@@ -248,8 +250,13 @@ impl Announcer {
             if told.is_some_and(|(as_was, at)| *as_was == share && at.elapsed() < self.every) {
                 continue;
             }
-            let message = Announce { listing: Signed::new(self.listing(&share), &self.key), key: self.key.public() };
-            match self.net.announce(&message).await {
+            let key = &self.me.signing;
+            let message = Announce { listing: Signed::new(self.listing(&share), key), key: key.public() };
+            let mut answer = self.net.announce(&message).await;
+            if is_not_my_key(&answer) && self.certify().await {
+                answer = self.net.announce(&message).await;
+            }
+            match answer {
                 Ok(_) => {
                     self.unheard = false;
                     self.told.insert(share.content, (share, Instant::now()));
@@ -264,12 +271,20 @@ impl Announcer {
         }
     }
 
+    /// Shows the index the broker's word on this peer's key, if there is one. Answers whether the index took it.
+    async fn certify(&self) -> bool {
+        let (wallet, me) = (self.wallet.clone(), self.me.peer());
+        let held = tokio::task::spawn_blocking(move || Store::open(&wallet)?.read(|tx| certificates::held(tx, me)));
+        let Ok(Ok(Some(certificate))) = held.await else { return false };
+        self.net.certify(&certificate).await.is_ok()
+    }
+
     /// Takes back what was told and is on offer no more.
     async fn withdraw(&mut self, shares: &[Share]) {
         let is_offered = |content: &ContentId| shares.iter().any(|share| share.content == *content);
         let gone: Vec<ContentId> = self.told.keys().filter(|content| !is_offered(content)).copied().collect();
         for content in gone {
-            let back = take_back(self.broker, content, &self.key);
+            let back = take_back(self.broker, content, &self.me);
             match self.net.withdraw(&back).await {
                 Ok(_) => {
                     self.told.remove(&content);
@@ -288,7 +303,7 @@ impl Announcer {
         let life_ms = every_ms.saturating_mul(3).saturating_add(60_000);
         Listing {
             broker: self.broker,
-            supplier: netpay_protocol::ids::PeerId::of(&self.key.public()),
+            supplier: self.me.peer(),
             content: share.content,
             size_bytes: share.size_bytes,
             price_units: share.price,
@@ -301,11 +316,15 @@ impl Announcer {
     }
 }
 
+/// Whether the index does not know, or has forgotten, that this peer's key is another than its first.
+fn is_not_my_key(answer: &Result<Done, CallError>) -> bool {
+    matches!(answer, Err(CallError::Problem(problem)) if problem.kind == Kind::NotForMe)
+}
+
 /// The word that a listing counts no more.
-pub fn take_back(broker: BrokerId, content: ContentId, key: &SigningKey) -> TakeBack {
-    let supplier = netpay_protocol::ids::PeerId::of(&key.public());
-    let withdraw = Withdraw { broker, supplier, content, issued_at_ms: now_ms() };
-    TakeBack { withdraw: Signed::new(withdraw, key), key: key.public() }
+pub fn take_back(broker: BrokerId, content: ContentId, me: &Identity) -> TakeBack {
+    let withdraw = Withdraw { broker, supplier: me.peer(), content, issued_at_ms: now_ms() };
+    TakeBack { withdraw: Signed::new(withdraw, &me.signing), key: me.signing.public() }
 }
 
 /// A guess by the name's ending; it is for searching only.

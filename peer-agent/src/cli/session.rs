@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use netpay_crash_point::agent::Point;
+use netpay_protocol::ids::PeerId;
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -72,6 +73,14 @@ impl Session {
         self.finish_payouts(net).await
     }
 
+    /// While a change of keys is not finished nobody here knows which ones the account has.
+    pub fn check_keys(&self) -> Result<(), Failure> {
+        if self.home.pending.is_none() {
+            return Ok(());
+        }
+        Err(Failure::new(75, "a change of this home's keys is not finished; finish it with: netpay wallet rotate"))
+    }
+
     /// Finishes the payouts that were never answered.
     async fn finish_payouts(&self, net: &Net) -> Result<(), Failure> {
         for result in self.errands(net).resume_payouts().await? {
@@ -87,6 +96,7 @@ impl Session {
 
     /// [`Session::greet_broker`], but for the payouts.
     pub async fn greet_before_payouts(&self, net: &Net) -> Result<(), Failure> {
+        self.check_keys()?;
         if self.store.read(|tx| tx.slot(Slot::Registered))?.is_none() {
             self.register(net).await?;
         }
@@ -115,7 +125,8 @@ impl Session {
             .await
             .map_err(|error| Failure::from(errands::Error::from(error)))?;
         Point::RegisterAnswered.reached();
-        if account.peer != me.peer() {
+        // Of keys that were changed a registration alone tells another id; it only fetches the broker's keys then.
+        if account.peer != PeerId::of(&register.content.signing_key) {
             return Err(Failure::new(7, "the broker opened another peer's account"));
         }
         self.store

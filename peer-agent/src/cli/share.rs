@@ -235,12 +235,12 @@ async fn remove_folder(session: &Session, folder: &Path) -> Result<(), Failure> 
 
 /// Tells the index. The listings lapse by themselves; an index that cannot be reached now is no failure.
 async fn withdraw(session: &Session, contents: &[ContentId]) -> bool {
-    let (broker, key) = (session.home.config.broker, &session.home.identity.signing);
+    let (broker, me) = (session.home.config.broker, &session.home.identity);
     let mut withdrawn = false;
     if let Ok(net) = session.connect().await {
         withdrawn = true;
         for content in contents {
-            let back = take_back(broker, *content, key);
+            let back = take_back(broker, *content, me);
             withdrawn &= patience::BROKER.ask(async || net.withdraw(&back).await).await.is_ok();
         }
     }

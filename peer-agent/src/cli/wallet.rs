@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::passphrase::Source;
 use super::session::{Session, field};
 use super::wallet_backup::Backups;
-use super::{wallet_passphrase, wallet_restore};
+use super::{wallet_passphrase, wallet_restore, wallet_rotate};
 use crate::ports::{Coins as _, Locking as _, StoreError, Stored, Till as _, TillClaim, TillEcoin};
 use crate::store::{Store, Tx};
 use crate::till::{accepting, redeeming};
@@ -37,6 +37,7 @@ enum Command {
         words: bool,
     },
     Restore(wallet_restore::Restore),
+    Rotate(wallet_rotate::Rotate),
     Passphrase(wallet_passphrase::SetPassphrase),
     /// Make, look through, and restore backups.
     #[command(subcommand)]
@@ -111,7 +112,7 @@ impl Wallet {
         match &self.command {
             Command::Passphrase(command) => Some(command.run(dir, passphrase, json)),
             Command::Backup(command) => command.run_without_home(dir, passphrase, json).await,
-            Command::Show { .. } | Command::Restore(_) => None,
+            Command::Show { .. } | Command::Restore(_) | Command::Rotate(_) => None,
         }
     }
 
@@ -120,6 +121,7 @@ impl Wallet {
         match &self.command {
             Command::Show { words } => show(session, *words),
             Command::Restore(command) => command.run(session).await,
+            Command::Rotate(command) => command.run(session).await,
             Command::Passphrase(_) => Ok(()),
             Command::Backup(command) => command.run(session, passphrase),
         }

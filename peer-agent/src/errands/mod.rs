@@ -5,6 +5,7 @@
 mod own;
 pub mod patience;
 pub mod payout;
+pub mod rotating;
 mod statement;
 pub mod steward;
 
@@ -203,7 +204,7 @@ impl<B: Broker> Errands<'_, B> {
 
     /// Redeems claims in as many batches as it takes.
     pub async fn redeem(&self, which: Which) -> Result<Vec<Redeemed>, Error> {
-        let who = Redeemer { key: &self.me.signing, broker: self.broker };
+        let who = Redeemer { me: self.me, broker: self.broker };
         // Without the broker's keys no answer could be believed.
         self.keys().await?;
         let mut done: Vec<Redeemed> = Vec::new();

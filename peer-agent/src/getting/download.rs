@@ -9,7 +9,6 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use netpay_crash_point::agent::Point;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{Digest, PeerId};
-use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Layout as _;
 use netpay_protocol::messages::{AskChunk, Chunk, Paid};
 use netpay_protocol::payment::Pay;
@@ -21,6 +20,7 @@ use netpay_protocol::wire;
 use crate::content::partial::{self, Partial};
 use crate::content::tree;
 use crate::errands::patience;
+use crate::home::identity::Identity;
 use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
 use crate::store::Store;
 use crate::wallet::granting::{self, Short};
@@ -61,8 +61,8 @@ pub enum Error {
 pub struct Download<'a, S> {
     /// The wallet.
     pub store: &'a Store,
-    /// Signs grants.
-    pub key: &'a SigningKey,
+    /// Whose it is; signs grants.
+    pub me: &'a Identity,
     /// The way to the supplier.
     pub supplier: &'a S,
     /// How words are granted.
@@ -80,7 +80,7 @@ impl<'a, S: Supplier> Download<'a, S> {
     /// Takes up an order where it stands.
     pub fn new(
         store: &'a Store,
-        key: &'a SigningKey,
+        me: &'a Identity,
         supplier: &'a S,
         mode: Mode,
         most: Units,
@@ -89,7 +89,7 @@ impl<'a, S: Supplier> Download<'a, S> {
     ) -> Self {
         Self {
             store,
-            key,
+            me,
             supplier,
             mode,
             most,
@@ -141,7 +141,7 @@ impl<'a, S: Supplier> Download<'a, S> {
                 {
                     return Ok(Err(short));
                 }
-                match granting::pay(tx, self.key, order, due, self.most, self.mode, now_ms) {
+                match granting::pay(tx, self.me, order, due, self.most, self.mode, now_ms) {
                     // What was answered is kept all the same.
                     Err(granting::Error::Busy) => Ok(Ok(None)),
                     next => next.map(|next| Ok(Some(next))),

@@ -16,6 +16,7 @@ use std::path::Path;
 use netpay_crash_point::agent::Point;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, PeerId};
+use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::{AskQuote, AskReceipt, Quoted};
 use netpay_protocol::quote::Receipt;
@@ -31,7 +32,7 @@ use crate::home::identity::Identity;
 use crate::ports::{CallError, OutOrder, OutOrders as _, StoreError, Supplier};
 use crate::store::Store;
 use crate::wallet::purse::Mode;
-use crate::wallet::{granting, receipts};
+use crate::wallet::{broker_lists, certificates, granting, receipts};
 
 /// Why a supplier does not bring it.
 #[derive(Debug, thiserror::Error)]
@@ -292,6 +293,7 @@ impl<'a> Obtaining<'a> {
         let bytes = patience::SUPPLIER.ask(async || supplier.ask(PeerOp::Quote, wire::encode(&ask)).await).await?;
         Point::QuoteAnswered.reached();
         let quoted: Quoted = wire::decode(&bytes).map_err(|error| CallError::Unreadable(error.to_string()))?;
+        self.check_key(supplier, payee, &quoted.key).await?;
         let now_ms = (self.wish.now_ms)();
         if let Some(wrong) = granting::wrong_with(&quoted, self.wish.broker, payee, self.wish.content, now_ms) {
             return Err(Error::NotAsAsked(wrong.into()));
@@ -312,6 +314,31 @@ impl<'a> Obtaining<'a> {
             return Err(Error::NotAsAsked(text));
         }
         Ok(quoted)
+    }
+
+    /// Whether this key speaks for the payee; one that is not its first is certified by the broker, and the payee has the
+    /// certificate.
+    async fn check_key(&self, supplier: &impl Supplier, payee: PeerId, key: &PublicKey) -> Result<(), Error> {
+        let is_known = || self.wish.store.read(|tx| certificates::speaks_for(tx, payee, key));
+        if is_known()? {
+            return Ok(());
+        }
+        if let Ok(bytes) = patience::SUPPLIER.ask(async || supplier.ask(PeerOp::Certificate, Vec::new()).await).await
+            && let Ok(certificate) = wire::decode(&bytes)
+            && let Some(keys) = self.wish.store.read(|tx| broker_lists::keys(tx, self.wish.broker))?
+        {
+            match self.wish.store.write(|tx| certificates::take(tx, &keys, payee, &certificate)) {
+                Err(certificates::NotKept::Store(error)) => return Err(error.into()),
+                Err(why) => tracing::warn!(%why, "a supplier's certificate was not believed"),
+                Ok(()) => {}
+            }
+        }
+        if is_known()? {
+            return Ok(());
+        }
+        Err(Error::NotAsAsked(
+            "the quote is not signed by the peer that was asked, as far as the broker's word is known".into(),
+        ))
     }
 
     /// What was paid for this file already, but for one order. When the person said the most that it may cost, what an
@@ -341,8 +368,7 @@ impl<'a> Obtaining<'a> {
             done.set(done.get().saturating_add(bytes));
             (wish.progress)(done.get(), size_bytes);
         };
-        let key = &wish.me.signing;
-        let mut download = Download::new(wish.store, key, supplier, wish.mode, most, wish.now_ms, order);
+        let mut download = Download::new(wish.store, wish.me, supplier, wish.mode, most, wish.now_ms, order);
         let result = download.run(partial, &progress).await;
         let brought = partial.held() - before;
         partial.sync().map_err(partial::Error::from)?;

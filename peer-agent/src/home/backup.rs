@@ -104,7 +104,7 @@ pub fn create(
         at_ms: now_ms,
         peer: home.identity.peer(),
         config: home::read_config(&home.dir)?,
-        keys: keyring::to_bytes(&home.identity, home.words.as_ref()).to_vec(),
+        keys: keyring::to_bytes(&home.keys()).to_vec(),
         wallet: copy(home)?.to_vec(),
     };
     let sealed = sealed::seal(KIND, passphrase, work, &Zeroizing::new(wire::encode(&content)));

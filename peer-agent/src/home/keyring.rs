@@ -3,7 +3,8 @@
 //! Decided so: with a passphrase there is one file, `keys.sealed`, so that every change is one renaming and a crash leaves
 //! the old keys or the new ones. Where it is, it alone counts, and clear files beside it are what a crash left. Setting a
 //! passphrase writes `keys.sealed` and then removes the clear files; removing it writes the clear files and then removes
-//! `keys.sealed`. The key of the wallet's last words lies among the others from the first passphrase on, and is never
+//! `keys.sealed`. A home without a passphrase whose keys were ever changed has them in one file as well, `keys.rotated`, which
+//! counts before the separate ones for the same reason. The key of the wallet's last words lies among the others from the first passphrase on, and is never
 //! thrown away, also not when the passphrase is. Who writes or removes anything here holds the lock.
 
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +19,7 @@ use netpay_protocol::sealing::SealingKey;
 use zeroize::Zeroizing;
 
 use crate::home::identity::{Identity, random_16};
+use crate::home::rotation::{self, Pending};
 use crate::home::sealed::{self, Passphrase, Work};
 use crate::store::WordKey;
 
@@ -28,6 +30,9 @@ const SIGNING: &str = "signing.key";
 const SEALING: &str = "sealing.key";
 const NATS: &str = "nats.key";
 const WORDS: &str = "words.key";
+const ROTATED: &str = "keys.rotated";
+/// Every file that holds keys in clear.
+const CLEAR: [&str; 5] = [SIGNING, SEALING, NATS, WORDS, ROTATED];
 const LOCK: &str = "keys.lock";
 
 /// What is wrong with key files.
@@ -58,6 +63,8 @@ pub struct Keys {
     pub identity: Identity,
     /// The key of the last words, from the first passphrase on.
     pub words: Option<WordKey>,
+    /// Keys drawn for a rotation that is not over.
+    pub pending: Option<Pending>,
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
@@ -97,7 +104,7 @@ pub fn write_clear(dir: &Path, keys: &Keys) -> Result<(), Error> {
 
 /// Writes the keys of a new home, sealed.
 pub fn write_sealed(dir: &Path, keys: &Keys, passphrase: &Passphrase, work: Work) -> Result<(), Error> {
-    replace(dir, SEALED, &sealed::seal(KIND, passphrase, work, &to_bytes(&keys.identity, keys.words.as_ref())))
+    replace(dir, SEALED, &sealed::seal(KIND, passphrase, work, &to_bytes(keys)))
 }
 
 /// Gives the keys another passphrase, or none. A crash at any point leaves keys that open with the old or the new one.
@@ -114,6 +121,28 @@ pub fn change(
     steps(dir, &mut keys, new, work).into_iter().try_for_each(|step| step())
 }
 
+/// Changes the keys themselves, in one renaming: a crash leaves them as they were or as they are to be. Answers what they are.
+pub fn update(
+    dir: &Path,
+    passphrase: Option<&Passphrase>,
+    work: Work,
+    change: impl FnOnce(&mut Keys),
+) -> Result<Keys, Error> {
+    let lock = lock_file(dir)?;
+    lock.lock().map_err(at(dir))?;
+    // Under the lock: another process may have changed them meanwhile.
+    let (mut keys, opened_with) = read(dir, || passphrase.cloned().ok_or(Error::Passphrase))?;
+    change(&mut keys);
+    match opened_with {
+        Some(passphrase) => write_sealed(dir, &keys, &passphrase, work)?,
+        None => {
+            write_clear(dir, &keys)?;
+            remove_outdated(dir)?;
+        }
+    }
+    Ok(keys)
+}
+
 type Step<'a> = Box<dyn FnOnce() -> Result<(), Error> + 'a>;
 
 /// The change, step by step; each is one renaming or removal.
@@ -123,7 +152,7 @@ fn steps<'a>(dir: &'a Path, keys: &'a mut Keys, new: Option<&'a Passphrase>, wor
         keys.words.get_or_insert_with(WordKey::generate);
         let keys = &*keys;
         steps.push(Box::new(move || write_sealed(dir, keys, new, work)));
-        for name in [SIGNING, SEALING, NATS, WORDS] {
+        for name in CLEAR {
             steps.push(Box::new(move || remove(dir, name)));
         }
     } else {
@@ -135,15 +164,33 @@ fn steps<'a>(dir: &'a Path, keys: &'a mut Keys, new: Option<&'a Passphrase>, wor
     steps
 }
 
+/// Where the number stands that says what follows.
+const FORM_AT: usize = 64;
+/// In that number: there is a word key.
+const HAS_WORDS: u8 = 1;
+/// In that number: keys were changed, or are to be; the sealing key's length comes before it, and the rest after it.
+const IS_ROTATED: u8 = 2;
+
 /// The keys as a backup carries them.
-pub fn to_bytes(identity: &Identity, words: Option<&WordKey>) -> Zeroizing<Vec<u8>> {
+pub fn to_bytes(keys: &Keys) -> Zeroizing<Vec<u8>> {
+    let Keys { identity, words, .. } = keys;
+    let (words, rotated) = (words.as_ref(), rotation::to_bytes(keys));
     let none = [0; 32];
     let mut out = Zeroizing::new(Vec::with_capacity(4_096));
     out.extend(identity.signing.seed().as_slice());
     out.extend(identity.nats.seed().as_slice());
-    out.push(u8::from(words.is_some()));
+    let form = |is: bool, form: u8| if is { form } else { 0 };
+    out.push(form(words.is_some(), HAS_WORDS) | form(rotated.is_some(), IS_ROTATED));
     out.extend(words.map_or(&none, WordKey::bytes));
-    out.extend(identity.sealing.to_der().as_slice());
+    let sealing = identity.sealing.to_der();
+    if let Some(rotated) = rotated {
+        let length = u32::try_from(sealing.len()).expect("an RSA key has some thousand bytes at most");
+        out.extend(length.to_be_bytes());
+        out.extend(sealing.as_slice());
+        out.extend(rotated.as_slice());
+    } else {
+        out.extend(sealing.as_slice());
+    }
     out
 }
 
@@ -151,20 +198,32 @@ pub fn to_bytes(identity: &Identity, words: Option<&WordKey>) -> Zeroizing<Vec<u
 pub fn from_bytes(bytes: &[u8]) -> Option<Keys> {
     let seed =
         |at: usize| -> Option<Zeroizing<[u8; 32]>> { Some(Zeroizing::new(bytes.get(at..at + 32)?.try_into().ok()?)) };
-    let words = match bytes.get(64)? {
-        0 => None,
-        1 => Some(WordKey::new(seed(65)?)),
-        _ => return None,
+    let form = *bytes.get(FORM_AT)?;
+    if form & !(HAS_WORDS | IS_ROTATED) != 0 {
+        return None;
+    }
+    let words = if form & HAS_WORDS == 0 { None } else { Some(WordKey::new(seed(65)?)) };
+    let rest = bytes.get(97..)?;
+    let (sealing, rotated) = if form & IS_ROTATED == 0 {
+        (rest, None)
+    } else {
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (sealing, rotated) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+        (sealing, Some(rotated))
     };
-    let identity = Identity {
-        signing: SigningKey::from_seed(&*seed(0)?),
-        nats: SigningKey::from_seed(&*seed(32)?),
-        sealing: SealingKey::from_der(bytes.get(97..)?).ok()?,
-    };
-    Some(Keys { identity, words })
+    let sealing = SealingKey::from_der(sealing).ok()?;
+    let identity = Identity::first(SigningKey::from_seed(&*seed(0)?), sealing, SigningKey::from_seed(&*seed(32)?));
+    let keys = Keys { identity, words, pending: None };
+    match rotated {
+        None => Some(keys),
+        Some(rotated) => rotation::from_bytes(keys, rotated),
+    }
 }
 
 fn clear_files(keys: &Keys) -> Vec<(&'static str, Zeroizing<Vec<u8>>)> {
+    if rotation::to_bytes(keys).is_some() {
+        return vec![(ROTATED, to_bytes(keys))];
+    }
     let hex = |seed: &[u8]| Zeroizing::new(format!("{}\n", ids::to_hex(seed)).into_bytes());
     let identity = &keys.identity;
     let mut files = vec![
@@ -177,18 +236,18 @@ fn clear_files(keys: &Keys) -> Vec<(&'static str, Zeroizing<Vec<u8>>)> {
 }
 
 fn read_clear(dir: &Path) -> Result<Keys, Error> {
-    let words = dir.join(WORDS);
-    Ok(Keys {
-        identity: Identity {
-            signing: SigningKey::from_seed(&*read_seed(&dir.join(SIGNING))?),
-            sealing: {
-                let path = dir.join(SEALING);
-                SealingKey::from_der(&read_file(&path)?).map_err(|_| Error::NotAKey(path))?
-            },
-            nats: SigningKey::from_seed(&*read_seed(&dir.join(NATS))?),
-        },
-        words: if words.exists() { Some(WordKey::new(read_seed(&words)?)) } else { None },
-    })
+    let rotated = dir.join(ROTATED);
+    if rotated.exists() {
+        return from_bytes(&read_file(&rotated)?).ok_or(Error::NotAKey(rotated));
+    }
+    let (words, sealing) = (dir.join(WORDS), dir.join(SEALING));
+    let identity = Identity::first(
+        SigningKey::from_seed(&*read_seed(&dir.join(SIGNING))?),
+        SealingKey::from_der(&read_file(&sealing)?).map_err(|_| Error::NotAKey(sealing))?,
+        SigningKey::from_seed(&*read_seed(&dir.join(NATS))?),
+    );
+    let words = if words.exists() { Some(WordKey::new(read_seed(&words)?)) } else { None };
+    Ok(Keys { identity, words, pending: None })
 }
 
 /// A file of the owner's alone, or the program refuses.
@@ -207,11 +266,17 @@ fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, Error> {
 }
 
 fn is_any_clear(dir: &Path) -> bool {
-    [SIGNING, SEALING, NATS, WORDS].iter().any(|name| dir.join(name).exists())
+    CLEAR.iter().any(|name| dir.join(name).exists())
 }
 
 fn remove_clear(dir: &Path) -> Result<(), Error> {
-    [SIGNING, SEALING, NATS, WORDS].iter().try_for_each(|name| remove(dir, name))
+    CLEAR.iter().try_for_each(|name| remove(dir, name))
+}
+
+/// The separate files go, once there is one for all.
+fn remove_outdated(dir: &Path) -> Result<(), Error> {
+    let separate = CLEAR.into_iter().filter(|name| *name != ROTATED);
+    if dir.join(ROTATED).exists() { separate.into_iter().try_for_each(|name| remove(dir, name)) } else { Ok(()) }
 }
 
 fn remove(dir: &Path, name: &str) -> Result<(), Error> {
@@ -269,7 +334,7 @@ mod tests {
     }
 
     fn keys() -> Keys {
-        Keys { identity: Identity::of_seed(1), words: None }
+        Keys { identity: Identity::of_seed(1), words: None, pending: None }
     }
 
     /// What opens the keys now: which of the passphrases, or none; and their word key.

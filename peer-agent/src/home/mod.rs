@@ -7,7 +7,9 @@ pub mod backup;
 pub mod config;
 pub mod identity;
 pub mod keyring;
+pub mod rotation;
 pub mod sealed;
+pub mod serving;
 pub mod settings;
 
 use std::fs;
@@ -22,6 +24,7 @@ use netpay_protocol::ids::{self, BrokerId};
 use self::config::Config;
 use self::keyring::{Keys, sync_dir};
 use crate::home::identity::Identity;
+use crate::home::rotation::Pending;
 use crate::home::sealed::{Passphrase, Work};
 use crate::ports::StoreError;
 use crate::store::{Store, WordKey};
@@ -42,6 +45,14 @@ pub enum Error {
     /// The keys cannot be read.
     #[error(transparent)]
     Keys(#[from] keyring::Error),
+    /// Somebody holds the keys in memory.
+    #[error(
+        "netpay serve runs from this home, or its keys are being changed already; stop it, change the keys, start it again"
+    )]
+    Serving,
+    /// The keys are about to be others.
+    #[error("the keys of this home are being changed (netpay wallet rotate); try again when that is over")]
+    KeysChanging,
     /// No directory to keep it in.
     #[error("no home directory is known; say where with --home DIR")]
     Nowhere,
@@ -66,6 +77,8 @@ pub struct Home {
     pub identity: Identity,
     /// The key of the wallet's last words, if they are sealed.
     pub words: Option<WordKey>,
+    /// Keys drawn for a rotation that is not over.
+    pub pending: Option<Pending>,
     /// What its keys were opened with, if they are sealed.
     pub passphrase: Option<Passphrase>,
 }
@@ -84,7 +97,7 @@ impl Home {
     /// Makes a home with new keys, sealed if there is a passphrase.
     pub fn create(dir: &Path, broker: BrokerId, nats: &str, seal: Option<(&Passphrase, Work)>) -> Result<Self, Error> {
         let words = seal.map(|_| WordKey::generate());
-        let keys = Keys { identity: Identity::generate(), words };
+        let keys = Keys { identity: Identity::generate(), words, pending: None };
         Self::make(dir, &keys, seal, &config::new_file(broker, nats), |wallet| {
             // The database is made with the rights of the directory's owner alone, before SQLite writes to it.
             write_file(wallet, b"")?;
@@ -147,8 +160,14 @@ impl Home {
     pub fn open_with(dir: &Path, ask: impl FnOnce() -> Result<Passphrase, keyring::Error>) -> Result<Self, Error> {
         let text = read_config(dir)?;
         let config = config::read(&text, |name| std::env::var(name).ok())?;
-        let (Keys { identity, words }, passphrase) = keyring::read(dir, ask)?;
-        Ok(Self { dir: dir.into(), config, identity, words, passphrase })
+        let (Keys { identity, words, pending }, passphrase) = keyring::read(dir, ask)?;
+        Ok(Self { dir: dir.into(), config, identity, words, pending, passphrase })
+    }
+
+    /// Its keys, all of them.
+    fn keys(&self) -> Keys {
+        let pending = self.pending.as_ref().map(Pending::copy);
+        Keys { identity: self.identity.copy(), words: self.words.clone(), pending }
     }
 
     /// A connection to the wallet's database. One that is gone has an empty one in its place, which has forgotten what was

@@ -8,6 +8,7 @@ pub mod server;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use netpay_protocol::certificate::Certificate;
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::messages::{Account, Announce, Done, Hits, Search, TakeBack};
@@ -57,6 +58,11 @@ impl Net {
     /// Takes an offer back.
     pub async fn withdraw(&self, back: &TakeBack) -> Result<Done, CallError> {
         self.exchange(subjects::index(self.me, IndexOp::Withdraw), back).await
+    }
+
+    /// Shows the index the broker's word on this peer's key.
+    pub async fn certify(&self, certificate: &Signed<Certificate>) -> Result<Done, CallError> {
+        self.exchange(subjects::index(self.me, IndexOp::Certify), certificate).await
     }
 
     async fn exchange<A, B>(&self, subject: String, message: &A) -> Result<B, CallError>

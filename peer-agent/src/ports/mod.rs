@@ -328,6 +328,8 @@ pub enum Slot {
     CopyChecked,
     /// Not empty: words that are sealed now may still lie clear in unused parts of the file or its journal.
     ClearRemains,
+    /// The newest certificate of a peer's key; one's own, to be given out.
+    CertificateOf(PeerId),
 }
 
 /// Slots.

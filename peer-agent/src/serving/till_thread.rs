@@ -24,7 +24,7 @@ use crate::store::{Store, Tx};
 use crate::till::accepting::{self, Payee, Refused};
 use crate::till::offering::{self, Offer};
 use crate::till::policy::Policy;
-use crate::wallet::broker_lists;
+use crate::wallet::{broker_lists, certificates};
 
 /// Requests that may wait for the till.
 const QUEUE: usize = 256;
@@ -178,6 +178,7 @@ impl Keeper {
             PeerOp::Quote => self.quote(tx, from, bytes),
             PeerOp::Pay => self.pay(tx, from, bytes),
             PeerOp::Close => self.close(tx, from, bytes),
+            PeerOp::Certificate => self.certificate(tx),
             PeerOp::Chunk => Err(Problem::new(Kind::NotForMe, "not at the till").into()),
         };
         match result {
@@ -190,7 +191,7 @@ impl Keeper {
     fn quote(&self, tx: &Tx<'_>, from: PeerId, bytes: &[u8]) -> Result<Vec<u8>, Refused> {
         let ask: AskQuote = wire::decode(bytes).map_err(malformed)?;
         let offer = Offer {
-            key: &self.server.identity.signing,
+            me: &self.server.identity,
             broker: self.server.broker,
             policy: &self.server.policy,
             chunk_bytes: CHUNK_BYTES,
@@ -204,6 +205,13 @@ impl Keeper {
         let ask: AskReceipt = wire::decode(bytes).map_err(malformed)?;
         let key = &self.server.identity.signing;
         Ok(wire::encode(&offering::receipt(tx, key, from, ask.order, (self.server.now_ms)())?))
+    }
+
+    /// The broker's word on this peer's key, for whoever cannot tell it from the PeerId.
+    fn certificate(&self, tx: &Tx<'_>) -> Result<Vec<u8>, Refused> {
+        let certificate = certificates::held(tx, self.server.identity.peer())?;
+        let none = || Problem::new(Kind::NotFound, "this peer speaks with its first key, which needs no certificate");
+        Ok(wire::encode(&certificate.ok_or_else(none)?))
     }
 
     fn pay(&self, tx: &Tx<'_>, from: PeerId, bytes: &[u8]) -> Result<Vec<u8>, Refused> {

@@ -1,12 +1,14 @@
 //! Single values: the broker's lists, the last ledger head, what the broker already knows of us.
 
+use std::borrow::Cow;
+
 use rusqlite::params;
 
 use super::Tx;
 use crate::ports::{Slot, Slots, Stored};
 
-fn name(slot: Slot) -> &'static str {
-    match slot {
+fn name(slot: Slot) -> Cow<'static, str> {
+    let name = match slot {
         Slot::KeyList => "key list",
         Slot::Revoked => "revocation list",
         Slot::Head => "ledger head",
@@ -17,7 +19,9 @@ fn name(slot: Slot) -> &'static str {
         Slot::LockedThrough => "locked through",
         Slot::CopyChecked => "copy checked",
         Slot::ClearRemains => "clear words may remain",
-    }
+        Slot::CertificateOf(peer) => return format!("certificate of {peer}").into(),
+    };
+    name.into()
 }
 
 impl Slots for Tx<'_> {

@@ -4,7 +4,7 @@ use netpay_protocol::admin::{AccountView, Page};
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::Digest;
 use netpay_protocol::layout::Layout as _;
-use netpay_protocol::messages::{Ask, Withdrawal};
+use netpay_protocol::messages::{Ask, Rotate, Withdrawal};
 use netpay_protocol::payout::{PayoutState, PayoutView};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::query::Question;
@@ -43,6 +43,25 @@ impl TestBroker {
         wire::encode(&self.answer(about, body))
     }
 
+    /// Takes other keys for an account, once for each order.
+    pub fn rotate(&self, message: &Rotate) -> Result<Vec<u8>, Problem> {
+        let order = &message.order.content;
+        let mut accounts = self.accounts.borrow_mut();
+        let account = accounts.get_mut(&order.peer).expect("opened in this test");
+        if !account.requests.contains(&order.request) {
+            let not_signed = |_| Problem::new(Kind::BadSignature, "another key");
+            message.order.verify(&account.key).map_err(not_signed)?;
+            message.order.check(&message.register).expect("good keys");
+            if self.clock.get() > order.valid_until_ms {
+                return Err(Problem::new(Kind::RequestExpired, "too late"));
+            }
+            account.requests.push(order.request);
+            account.key = message.register.content.signing_key;
+            account.given_up += 1;
+        }
+        Ok(wire::encode(&self.certificate(order.peer, account.key, account.given_up)))
+    }
+
     /// Answers a question.
     pub fn answer_question(&self, ask: &Ask) -> Result<Vec<u8>, Problem> {
         let query = &ask.query.content;
@@ -67,6 +86,14 @@ impl TestBroker {
             Question::Statement(request) => {
                 let none = || Problem::new(Kind::NotFound, "no statement is kept for this batch");
                 return self.kept(request).ok_or_else(none);
+            }
+            Question::Certificate(peer) => {
+                let accounts = self.accounts.borrow();
+                let none = || Problem::new(Kind::NotFound, "no such account");
+                let asker = accounts.get(&query.peer).ok_or_else(none)?;
+                ask.query.verify(&asker.key).map_err(|_| Problem::new(Kind::BadSignature, "another key"))?;
+                let account = accounts.get(&peer).ok_or_else(none)?;
+                wire::encode(&self.certificate(peer, account.key, account.given_up))
             }
             Question::Ecoins(_) => return Err(Problem::new(Kind::Policy, "not in this test")),
         };

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use netpay_protocol::admin::{Page, PaidRun};
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
+use netpay_protocol::certificate::Certificate;
 use netpay_protocol::chain::{self, ChainMaster, PaywordChain};
 use netpay_protocol::ids::{BrokerId, Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, KeyList, ListedKey, Purpose, SignedKeyList};
-use netpay_protocol::keys::SigningKey;
+use netpay_protocol::keys::{PublicKey, SigningKey};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::DAY_MS;
 use netpay_protocol::messages::{Ask, Buy, Redeem, Sold};
@@ -56,8 +57,20 @@ pub struct TestBroker {
     pub suspended: RefCell<Vec<PeerId>>,
     /// What was paid out, and how that stands.
     pub payouts: RefCell<BTreeMap<RequestId, PayoutView>>,
+    /// Whose keys it knows.
+    pub accounts: RefCell<BTreeMap<PeerId, Account>>,
     /// What a batch counts.
     state: RefCell<State>,
+}
+
+/// Whose key an account has.
+pub struct Account {
+    /// The key.
+    pub key: PublicKey,
+    /// How many came before.
+    pub given_up: u32,
+    /// The rotations carried out.
+    pub requests: Vec<RequestId>,
 }
 
 #[derive(Default)]
@@ -89,13 +102,27 @@ impl TestBroker {
             heard: RefCell::default(),
             suspended: RefCell::default(),
             payouts: RefCell::default(),
+            accounts: RefCell::default(),
             state: RefCell::default(),
         }
+    }
+
+    /// Opens an account with this key.
+    pub fn open(&self, peer: PeerId, key: PublicKey) {
+        self.accounts.borrow_mut().insert(peer, Account { key, given_up: 0, requests: Vec::new() });
     }
 
     /// Its id.
     pub fn id(&self) -> BrokerId {
         BrokerId::of(&self.root.public())
+    }
+
+    /// Its word that this key speaks for that peer.
+    pub fn certificate(&self, peer: PeerId, signing_key: PublicKey, given_up: u32) -> Signed<Certificate> {
+        let kid = Kid::of(&self.statement.public());
+        let issued_at_ms = self.clock.get();
+        let certificate = Certificate { broker: self.id(), kid, peer, signing_key, given_up, issued_at_ms };
+        Signed::new(certificate, &self.statement)
     }
 
     /// The statement of a batch, as it was answered.
@@ -328,6 +355,7 @@ impl Broker for TestBroker {
             BrokerOp::Balance | BrokerOp::Statement => {
                 self.answer_question(&wire::decode(&message).expect("an Ask"))?
             }
+            BrokerOp::Rotate => self.rotate(&wire::decode(&message).expect("a Rotate"))?,
             BrokerOp::Keys => wire::encode(&self.key_list(|_| ())),
             BrokerOp::Notices => wire::encode(&self.revoked(1)),
             BrokerOp::Restore => wire::encode(&self.own_ecoins(&wire::decode(&message).expect("an Ask"))),

@@ -98,7 +98,7 @@ fn what_is_without_an_answer_for_more_than_two_minutes_is_wrong() {
     alice.pay(&broker, &bob, 5, PerPayment);
     let at = |now_ms| bob.store.read(|tx| checkup::unanswered(tx, now_ms)).expect("read");
     assert_eq!(wrong(&at(NOW + DAY_MS)), [""; 0]);
-    let who = Redeemer { key: &bob.me.signing, broker: broker.id() };
+    let who = Redeemer { me: &bob.me, broker: broker.id() };
     let wish = Wish { amount: Units(1), destination: "x".into() };
     let kept: Result<(), crate::ports::StoreError> = bob.store.write(|tx| {
         buying::order(tx, &bob.me, broker.id(), new_request(), chain_of(5, Suite::Md5), NOW)?;

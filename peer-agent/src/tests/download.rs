@@ -51,7 +51,9 @@ impl Supplier for Shop<'_> {
             Refused::Store(error) => panic!("{error}"),
         };
         match op {
-            PeerOp::Quote | PeerOp::Close => Err(Problem::new(Kind::NotFound, "not in this test").into()),
+            PeerOp::Quote | PeerOp::Close | PeerOp::Certificate => {
+                Err(Problem::new(Kind::NotFound, "not in this test").into())
+            }
             PeerOp::Pay => {
                 let pay: Pay = wire::decode(&message).expect("a Pay");
                 self.asked.borrow_mut().push((op, u64::from(pay.payment.revealed().through.0)));
@@ -151,8 +153,7 @@ impl Scene {
         // The order as it is kept: what a later process would find.
         let digest = order.quote.content.digest();
         let order = self.alice.store.read(|tx| tx.out_order(digest)).expect("read").expect("kept");
-        let mut download =
-            Download::new(&self.alice.store, &self.alice.me.signing, shop, mode, Units(u64::MAX), &now, &order);
+        let mut download = Download::new(&self.alice.store, &self.alice.me, shop, mode, Units(u64::MAX), &now, &order);
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -338,8 +339,8 @@ fn an_order_that_another_process_paid_meanwhile_is_paid_once_and_brings_both_fil
         let second = scene.dir.path().join("second");
         let mut partial = Partial::open(&second, quote.content, quote.size_bytes).expect("opens");
         // The order as it was before the other process paid.
-        let (store, key) = (&scene.alice.store, &scene.alice.me.signing);
-        let mut download = Download::new(store, key, &shop, mode, Units(30), &now, &order);
+        let (store, me) = (&scene.alice.store, &scene.alice.me);
+        let mut download = Download::new(store, me, &shop, mode, Units(30), &now, &order);
         crate::tests::trade::wait(download.run(&mut partial, &|_| ())).expect("downloads");
         partial.finish(Existing::Keep).expect("the content");
         assert_eq!(scene.paid(&order), (30, 30));

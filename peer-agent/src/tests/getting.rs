@@ -15,9 +15,10 @@ use netpay_protocol::wire;
 use crate::content::tree::Tree;
 use crate::content::{CHUNK_BYTES, Existing, is_there, partial};
 use crate::getting::{Error, Obtaining, Used, Wish};
-use crate::home::identity::random_16;
+use crate::home::identity::{Identity, random_16};
 use crate::ports::{
-    CallError, History as _, InOrder, InOrders as _, OutOrders as _, Share, Shares as _, Supplier, Till as _, Wanted,
+    CallError, History as _, InOrder, InOrders as _, OutOrders as _, Share, Shares as _, Slot, Slots as _, Supplier,
+    Till as _, Wanted,
 };
 use crate::tests::broker::{NOW, TestBroker};
 use crate::tests::trade::{Peer, chain_of, now, wait};
@@ -27,6 +28,7 @@ use crate::till::policy::Policy;
 use crate::wallet::buying;
 use crate::wallet::granting;
 use crate::wallet::purse::Mode;
+use crate::wallet::{broker_lists, certificates};
 
 const CHUNKS: u64 = 10;
 
@@ -57,7 +59,12 @@ impl Stall<'_> {
             PeerOp::Quote => {
                 let ask: AskQuote = wire::decode(message).expect("an AskQuote");
                 let policy = Policy::default();
-                let offer = Offer { key, broker: self.scene.broker.id(), policy: &policy, chunk_bytes: CHUNK_BYTES };
+                let offer = Offer {
+                    me: &self.peer.me,
+                    broker: self.scene.broker.id(),
+                    policy: &policy,
+                    chunk_bytes: CHUNK_BYTES,
+                };
                 let mut quoted = store.write(|tx| offering::quote(tx, &offer, alice, &ask, random_16(), NOW))?;
                 if let Some(alter) = &*self.alter.borrow() {
                     let mut quote = quoted.quote.content.clone();
@@ -67,6 +74,11 @@ impl Stall<'_> {
                     store.write(|tx| tx.add_in_order(&order))?;
                 }
                 Ok(wire::encode(&quoted))
+            }
+            PeerOp::Certificate => {
+                let certificate = store.read(|tx| certificates::held(tx, self.peer.id()))?;
+                let none = || Problem::new(Kind::NotFound, "it speaks with its first key");
+                Ok(wire::encode(&certificate.ok_or_else(none)?))
             }
             PeerOp::Pay => {
                 let pay = wire::decode(message).expect("a Pay");
@@ -489,4 +501,44 @@ fn only_what_is_the_suppliers_fault_is_tried_with_another() {
     assert!(Error::Partial(partial::Error::NotTheSize(1)).is_the_suppliers());
     assert!(Error::Download(crate::getting::download::Error::NotTheContent(1)).is_the_suppliers());
     assert!(Error::Granting(granting::Error::Busy).is_the_suppliers());
+}
+
+#[test]
+fn a_supplier_with_another_key_is_paid_when_the_broker_certified_it_and_its_old_key_quotes_nothing_after_that() {
+    let mut scene = Scene::new(1, (20, 20));
+    scene
+        .alice
+        .store
+        .write(|tx| broker_lists::take_keys(tx, scene.broker.id(), &scene.broker.key_list(|_| ())))
+        .expect("kept");
+    let bob = scene.bob.id();
+    let old = std::mem::replace(&mut scene.bob.me, Identity::of_seed(9));
+    scene.bob.me = old.copy().with_keys_of(Identity::of_seed(32));
+    let get = |scene: &Scene| {
+        let stall = scene.stall(&scene.bob);
+        scene.get(&[(&stall, 20)], Some(20)).map(|used| used.len())
+    };
+    let refused = get(&scene).expect_err("nobody says that this key is bob's");
+    assert!(refused.to_string().contains("not signed by the peer that was asked"), "{refused}");
+    for (peer, key) in [(bob, Identity::of_seed(33)), (scene.carol.id(), Identity::of_seed(32))] {
+        let other = scene.broker.certificate(peer, key.signing.public(), 1);
+        scene.bob.store.write(|tx| tx.put_slot(Slot::CertificateOf(bob), &wire::encode(&other))).expect("kept");
+        get(&scene).expect_err("of another key, or another peer");
+    }
+    let certificate = scene.broker.certificate(bob, scene.bob.me.signing.public(), 2);
+    scene.bob.store.write(|tx| tx.put_slot(Slot::CertificateOf(bob), &wire::encode(&certificate))).expect("kept");
+    assert_eq!(get(&scene).expect("certified"), 1);
+    assert!(scene.is_whole());
+    assert_eq!(scene.stall(&scene.bob).till(), 20);
+
+    scene.bob.me = old;
+    let quoted = get_quote_only(&scene);
+    assert!(quoted.contains("not signed by the peer that was asked"), "a key that was given up: {quoted}");
+}
+
+/// What is said of bob's quote for another copy of the song.
+fn get_quote_only(scene: &Scene) -> String {
+    std::fs::remove_file(scene.dir.path().join("got")).expect("there");
+    let stall = scene.stall(&scene.bob);
+    scene.get(&[(&stall, 20)], Some(40)).expect_err("refused").to_string()
 }

@@ -117,7 +117,7 @@ fn the_grant_and_the_payment_are_on_disk_together_or_not_at_all() {
     let t = &alice.buy(&broker, chain_of(50, Suite::Sha256))[0];
     let order = bob.quote(&broker, &alice, 9);
     let crashed: Result<(), granting::Error> = alice.store.write(|tx| {
-        granting::pay(tx, &alice.me.signing, order, Units(4), Units(4), Session, NOW)?;
+        granting::pay(tx, &alice.me, order, Units(4), Units(4), Session, NOW)?;
         Err(StoreError::damaged("the power went").into())
     });
     assert!(crashed.is_err());
@@ -188,7 +188,7 @@ fn grants_by_parallel_processes_never_overlap() {
                 for order in orders {
                     store
                         .write(|tx| {
-                            let pay = granting::pay(tx, &me.signing, *order, Units(3), Units(3), PerPayment, NOW)?;
+                            let pay = granting::pay(tx, &me, *order, Units(3), Units(3), PerPayment, NOW)?;
                             granting::acknowledged(tx, *order, &pay.expect("due"), Units(3))?
                                 .map_err(granting::Error::from)
                         })
@@ -302,10 +302,8 @@ fn not_even_a_word_left_over_takes_an_order_above_the_most_that_it_may_cost() {
     let pay = alice.grant(order, 5, PerPayment).expect("enough").expect("due");
     alice.store.write(|tx| granting::refused(tx, order, &pay, "no", NOW)).expect("noted");
     let order = bob.quote(&broker, &alice, 6);
-    let grant = |most| {
-        let key = &alice.me.signing;
-        alice.store.write(|tx| granting::pay(tx, key, order, Units(6), Units(most), PerPayment, NOW))
-    };
+    let grant =
+        |most| alice.store.write(|tx| granting::pay(tx, &alice.me, order, Units(6), Units(most), PerPayment, NOW));
     assert!(matches!(grant(4), Err(granting::Error::TooLarge { price: Units(4), total: Units(10) })));
     let first = grant(6).expect("enough").expect("one word of five");
     assert_eq!(first.payment.grant().0, large);

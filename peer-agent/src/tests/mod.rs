@@ -14,6 +14,7 @@ mod granting;
 mod paying_out;
 mod redeeming;
 mod restoring;
+mod rotating;
 mod steward;
 pub mod trade;
 mod vectors;

@@ -48,7 +48,7 @@ fn claim(peer: &Peer, ecoin: EcoinId) -> TillClaim {
 }
 
 fn open(peer: &Peer, broker: &TestBroker) -> Signed<netpay_protocol::redemption::RedemptionBatch> {
-    let who = Redeemer { key: &peer.me.signing, broker: broker.id() };
+    let who = Redeemer { me: &peer.me, broker: broker.id() };
     peer.store
         .write(|tx| redeeming::batch(tx, &who, new_request(), Which::Unsettled, 0, NOW))
         .expect("kept")

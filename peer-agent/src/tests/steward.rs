@@ -184,7 +184,7 @@ fn serve_and_a_redeem_at_the_same_time_send_the_same_batch_and_settle_it_once() 
 fn a_rehearsal_shows_the_open_batch_and_what_came_since_and_changes_nothing() {
     let (broker, alice, bob) = scene();
     alice.pay(&broker, &bob, 5, PerPayment);
-    let who = Redeemer { key: &bob.me.signing, broker: broker.id() };
+    let who = Redeemer { me: &bob.me, broker: broker.id() };
     let open = bob
         .store
         .write(|tx| redeeming::batch(tx, &who, crate::home::identity::new_request(), Which::Unsettled, 0, NOW));

@@ -105,7 +105,7 @@ impl Peer {
 
     /// The next payment towards an order, or none when `due` is paid.
     pub fn grant(&self, order: Digest, due: u64, mode: Mode) -> Result<Option<Pay>, granting::Error> {
-        self.store.write(|tx| granting::pay(tx, &self.me.signing, order, Units(due), Units(u64::MAX), mode, NOW))
+        self.store.write(|tx| granting::pay(tx, &self.me, order, Units(due), Units(u64::MAX), mode, NOW))
     }
 
     /// The payee answers a payment with what was paid in all.

@@ -10,6 +10,7 @@ use netpay_protocol::quote::{self, Quote, Receipt};
 
 use super::accepting::Refused;
 use super::policy::Policy;
+use crate::home::identity::Identity;
 use crate::ports::{InOrder, InOrders, Shares};
 
 /// How long a quote is good for a first payment.
@@ -19,8 +20,8 @@ const MAX_UNPAID: (u32, u32) = (64, 4_096);
 
 /// Who offers.
 pub struct Offer<'a> {
-    /// The key that signs.
-    pub key: &'a SigningKey,
+    /// The payee.
+    pub me: &'a Identity,
     /// Whose money is taken.
     pub broker: BrokerId,
     /// What is accepted.
@@ -58,26 +59,28 @@ pub fn quote(
         first_chunk: ask.first_chunk.min(chunks),
         chunk_count,
         price_units: quote::price_of_part(share.price, chunk_count, chunks),
-        payee: PeerId::of(&offer.key.public()),
+        payee: offer.me.peer(),
         expires_ms: now_ms.saturating_add(QUOTE_LIFE_MS),
         nonce,
     };
-    // The same again, while half of its time is left.
+    let key = offer.me.signing.public();
+    // The same again, while half of its time is left; one from before a rotation is signed with a key that nobody shows now.
     let live = |held: &InOrder| {
         let Quote { expires_ms, nonce, .. } = held.quote.content;
         expires_ms >= now_ms.saturating_add(QUOTE_LIFE_MS / 2)
             && held.quote.content == Quote { expires_ms, nonce, ..quote.clone() }
+            && held.quote.verify(&key).is_ok()
     };
     let quote = match store.unpaid_in_orders(asker)?.into_iter().rev().find(live) {
         Some(held) => held.quote,
         None => {
-            let quote = Signed::new(quote, offer.key);
+            let quote = Signed::new(quote, &offer.me.signing);
             store.add_in_order(&InOrder { quote: quote.clone(), asker, paid: Units::ZERO })?;
             store.forget_unpaid(asker, now_ms, MAX_UNPAID)?;
             quote
         }
     };
-    Ok(Quoted { quote, key: offer.key.public(), suites: offer.policy.suites.clone() })
+    Ok(Quoted { quote, key, suites: offer.policy.suites.clone() })
 }
 
 /// Which content a chunk is cut from, if the order pays for it: paid ≥ due for this chunk.
@@ -142,13 +145,16 @@ mod tests {
         };
         let policy = Policy::default();
         let broker = TestBroker::new().id();
-        let offer = Offer { key: &bob.me.signing, broker, policy: &policy, chunk_bytes: 131_072 };
+        let offer = Offer { me: &bob.me, broker, policy: &policy, chunk_bytes: 131_072 };
         let quoted = bob.store.write(|tx| {
             tx.put_share(&share)?;
             let ask = AskQuote { content, first_chunk: 0, chunk_count: None };
             quote(tx, &offer, asker, &ask, random_16(), now_ms)
         });
-        quoted.expect("quoted").quote.content.digest()
+        let Quoted { quote, key, .. } = quoted.expect("quoted");
+        quote.verify(&key).expect("by the key that comes along");
+        assert_eq!(quote.content.payee, bob.id());
+        quote.content.digest()
     }
 
     #[test]
@@ -163,6 +169,14 @@ mod tests {
         assert_ne!(late, first);
         bob.store.write(|tx| tx.credit_in_order(late, Units(1))).expect("credited");
         assert_ne!(ask(&bob, alice, 5, NOW + QUOTE_LIFE_MS / 2 + 1), late, "it is being paid");
+    }
+
+    #[test]
+    fn a_quote_signed_with_a_key_that_was_given_up_is_not_given_again() {
+        let (mut bob, alice) = (Peer::new(2), PeerId([1; 16]));
+        let first = ask(&bob, alice, 5, NOW);
+        bob.me = bob.me.copy().with_keys_of(Identity::of_seed(32));
+        assert_ne!(ask(&bob, alice, 5, NOW), first);
     }
 
     #[test]

@@ -6,7 +6,6 @@
 use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::ids::{BrokerId, PeerId, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
-use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::limits::{MAX_CLAIMS_PER_BATCH, MAX_STEPS_PER_BATCH, MAX_TOUCHSTONES_PER_BATCH};
 use netpay_protocol::problem::{Kind, Problem};
@@ -15,6 +14,7 @@ use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 
 use super::schedule::Held;
+use crate::home::identity::Identity;
 use crate::ports::{Batches, Entry, History, Reference, Slot, Slots, StoreError, Stored, Till, TillClaim};
 use crate::wallet::broker_lists;
 
@@ -43,8 +43,8 @@ pub enum Which {
 
 /// Who redeems where.
 pub struct Redeemer<'a> {
-    /// The key that signs.
-    pub key: &'a SigningKey,
+    /// The payee.
+    pub me: &'a Identity,
     /// At which broker.
     pub broker: BrokerId,
 }
@@ -62,7 +62,7 @@ pub fn batch(
     if let Some(open) = store.open_batch()? {
         return Ok(Some((open, cursor)));
     }
-    let payee = PeerId::of(&who.key.public());
+    let payee = who.me.peer();
     let mut batch = RedemptionBatch { broker: who.broker, payee, request, seen: seen(store)?, claims: Vec::new() };
     let (mut last, mut steps, mut touchstones) = (cursor, 0_u64, 0_u32);
     for (id, held) in store.claims_after(cursor, which == Which::All, MAX_CLAIMS_PER_BATCH)? {
@@ -83,7 +83,7 @@ pub fn batch(
     if batch.claims.is_empty() {
         return Ok(None);
     }
-    let batch = Signed::new(batch, who.key);
+    let batch = Signed::new(batch, &who.me.signing);
     store.add_batch(&batch, now_ms)?;
     Ok(Some((batch, last)))
 }

@@ -17,7 +17,7 @@ use netpay_protocol::suite::Suite;
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
 use super::{locking, refusals};
-use crate::home::identity::{Identity, os_rng};
+use crate::home::identity::Identity;
 use crate::ports::{Coins, Ecoin, Entry, History, PurchaseState, Purchases, Reference, Slots, StoreError, Stored};
 
 /// How long the broker may carry an order out. Within it the order is sent again after every silence.
@@ -193,7 +193,7 @@ fn check(
         return Err(NotBelieved::AnotherOrder);
     }
     let purchase = Purchase { broker: buy.broker, payer: buy.payer, request: buy.request };
-    let words = me.sealing.open(purchase, sealed, &mut os_rng())?;
+    let words = me.open(purchase, sealed)?;
     let ordered = usize::try_from(buy.count).map_err(|_| NotBelieved::Amount)?;
     if words.len() != ordered || sold.touchstones.len() != ordered {
         return Err(NotBelieved::Amount);
@@ -215,7 +215,8 @@ fn check(
         if (t.suite, t.n, t.unit_value, t.guarantee) != (buy.suite, buy.n, buy.unit_value, buy.guarantee) {
             return wrong("it is not what was ordered");
         }
-        if t.payer != buy.payer || t.payer_key != me.signing.public() {
+        // An order from before a rotation is sold to the key that signed it.
+        if t.payer != buy.payer || me.granting_key(&t.payer_key).is_none() {
             return wrong("it is another payer's");
         }
         if PaywordChain::below(t.suite, &t.ecoin, t.n, last).root() != t.root {

@@ -13,7 +13,7 @@ use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::chain::PaywordChain;
 use netpay_protocol::ids::{Digest, PeerId};
 use netpay_protocol::index::{Grant, SignedIndex};
-use netpay_protocol::keys::{PublicKey, SigningKey};
+use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::Quoted;
 use netpay_protocol::payment::{Pay, Payment, Revealed};
@@ -22,6 +22,7 @@ use netpay_protocol::suite::Suite;
 use super::locking;
 use super::purse::{self, Chain, Due, Mode, Step, Words};
 use crate::content::MAX_CONTENT_BYTES;
+use crate::home::identity::Identity;
 use crate::ports::{
     Coins, Entry, History, OutOrder, OutOrders, OwnGrant, Pending, Reference, Slots, StoreError, Stored,
 };
@@ -104,7 +105,7 @@ pub fn open_order(store: &impl OutOrders, quoted: &Quoted) -> Stored<OutOrder> {
 /// the next one, whatever is due. Never sends more than `most` for the order in all.
 pub fn pay(
     store: &(impl Coins + OutOrders + Slots + History),
-    key: &SigningKey,
+    me: &Identity,
     order: Digest,
     due: Units,
     most: Units,
@@ -136,11 +137,13 @@ pub fn pay(
         mode,
         at_ms: now_ms,
     };
-    let chains = chains(store)?;
+    let mut chains = chains(store)?;
+    // Another process may have changed the keys since this one read them, and bought.
+    chains.retain(|chain| me.granting_key(&chain.ecoin.touchstone.content.payer_key).is_some());
     let unanswered = unanswered(store, due.payee)?;
     let busy = |own: &OwnGrant| unanswered.contains(&(own.ecoin, own.grant.from));
     let (chain, step) = purse::choose(&chains, &due, &busy).ok_or_else(|| lack(&chains, &due, &busy))?;
-    let pay = Pay { order, payment: reveal(store, key, chain, step, &due)? };
+    let pay = Pay { order, payment: reveal(store, me, chain, step, &due)? };
     let unit = chain.ecoin.touchstone.content.unit_value;
     let units = step.words.worth(unit);
     store.note(Entry {
@@ -245,7 +248,7 @@ pub fn as_first(store: &impl Coins, pay: &Pay) -> Result<Pay, Error> {
 }
 
 /// Writes the grant and how far its words went, and makes the payment in the shortest form that the payee can read.
-fn reveal(store: &impl Coins, key: &SigningKey, chain: &Chain, step: Step, due: &Due<'_>) -> Result<Payment, Error> {
+fn reveal(store: &impl Coins, me: &Identity, chain: &Chain, step: Step, due: &Due<'_>) -> Result<Payment, Error> {
     let touchstone = &chain.ecoin.touchstone;
     let t = &touchstone.content;
     let held = chain.grants.iter().find(|own| own.grant.from == step.from);
@@ -255,6 +258,7 @@ fn reveal(store: &impl Coins, key: &SigningKey, chain: &Chain, step: Step, due: 
             let order = held.map_or(due.bound_to, |own| own.grant.order);
             let index =
                 SignedIndex { broker: t.broker, ecoin: t.ecoin, from: step.from, to: step.to, payee: due.payee, order };
+            let key = me.granting_key(&t.payer_key).ok_or_else(|| StoreError::damaged("an e-coin of other keys"))?;
             let nothing = PaywordIndex(step.from.0.saturating_sub(1));
             OwnGrant {
                 ecoin: t.ecoin,
@@ -347,7 +351,8 @@ fn overflow() -> StoreError {
     StoreError::damaged("an order's sum overflows")
 }
 
-/// Whether a quote is what was asked for. `None` when it is; otherwise what is wrong.
+/// Whether a quote is what was asked for. `None` when it is; otherwise what is wrong. Whether its key speaks for the payee is
+/// for [`certificates`](super::certificates) to say.
 pub fn wrong_with(
     quoted: &Quoted,
     broker: netpay_protocol::ids::BrokerId,
@@ -357,7 +362,7 @@ pub fn wrong_with(
 ) -> Option<&'static str> {
     let quote = &quoted.quote.content;
     let key: &PublicKey = &quoted.key;
-    if PeerId::of(key) != payee || quoted.quote.verify(key).is_err() || quote.payee != payee {
+    if quoted.quote.verify(key).is_err() || quote.payee != payee {
         return Some("the quote is not signed by the peer that was asked");
     }
     if quote.broker != broker {

@@ -4,6 +4,7 @@
 
 pub mod broker_lists;
 pub mod buying;
+pub mod certificates;
 pub mod granting;
 pub mod locking;
 pub mod paying_out;

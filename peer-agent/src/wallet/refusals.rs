@@ -17,7 +17,9 @@ pub fn state_after(problem: &Problem, valid_until_ms: u64, now_ms: u64) -> Optio
     if problem.kind.is_passing() {
         return None;
     }
-    let over = problem.kind == Kind::RequestExpired && is_over(valid_until_ms, now_ms);
+    // A key that was given up signs nothing new: what was not carried out before will not be.
+    let is_an_end = matches!(problem.kind, Kind::RequestExpired | Kind::BadSignature);
+    let over = is_an_end && is_over(valid_until_ms, now_ms);
     Some(if over { PurchaseState::Dropped } else { PurchaseState::Refused })
 }
 

@@ -7,6 +7,7 @@ use netpay_protocol::admin::{
 };
 use netpay_protocol::amounts::Units;
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
+use netpay_protocol::certificate::Certificate;
 use netpay_protocol::evidence::{Evidence, KeyChange, Succession};
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::index::{Grant, SignedIndex};
@@ -46,8 +47,13 @@ pub fn all() -> Vec<Decoder> {
 
 /// What is signed.
 pub fn layouts() -> Vec<Decoder> {
-    let questions =
-        [Question::Balance, Question::Statement(REQUEST), Question::Ecoins(ECOIN), Question::Payouts(REQUEST)];
+    let questions = [
+        Question::Balance,
+        Question::Statement(REQUEST),
+        Question::Ecoins(ECOIN),
+        Question::Payouts(REQUEST),
+        Question::Certificate(PAYEE),
+    ];
     vec![
         layout::<Admin>("Admin", &orders().iter().map(admin).collect::<Vec<_>>()),
         layout::<Answer>("Answer", &[answer()]),
@@ -67,6 +73,7 @@ pub fn layouts() -> Vec<Decoder> {
         layout::<Touchstone>("Touchstone", &[touchstone()]),
         layout::<Withdraw>("Withdraw", &[withdraw()]),
         layout::<RotateKeys>("RotateKeys", &[rotation()]),
+        layout::<Certificate>("Certificate", &[certificate()]),
     ]
 }
 
@@ -88,6 +95,7 @@ fn signed_layouts() -> Vec<Decoder> {
         message("Signed<SignedIndex>", &[signed(index())]),
         message("Signed<Statement>", &[signed(statement(&batch(1)))]),
         message("Signed<Touchstone>", &[signed(touchstone())]),
+        message("Signed<Certificate>", &[signed(certificate())]),
     ]
 }
 
@@ -136,6 +144,10 @@ fn messages() -> Vec<Decoder> {
         message::<Sold>("Sold", &[Sold { sealed: signed(sealed()), touchstones: touchstones(), position: 1_000 }]),
         message::<TakeBack>("TakeBack", &[TakeBack { withdraw: signed(withdraw()), key: key(2).public() }]),
         message::<Withdrawal>("Withdrawal", &[Withdrawal { payout: signed(payout()), register: register() }]),
+        message::<Rotate>(
+            "Rotate",
+            &[Rotate { order: signed(rotation()), register: signed(crate::values::register()) }],
+        ),
     ]
 }
 

@@ -3,6 +3,7 @@
 use netpay_protocol::admin::*;
 use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units, WordCount};
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
+use netpay_protocol::certificate::Certificate;
 use netpay_protocol::evidence::{Evidence, KeyChange, Succession};
 use netpay_protocol::ids::{BrokerId, ContentId, Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::index::Grant;
@@ -76,6 +77,17 @@ pub fn payout() -> RequestPayout {
         valid_until_ms: 5,
         amount_units: Units(7),
         destination: "account 7".into(),
+    }
+}
+
+pub fn certificate() -> Certificate {
+    Certificate {
+        broker: BROKER,
+        kid: Kid([3; 8]),
+        peer: PAYEE,
+        signing_key: key(2).public(),
+        given_up: 1,
+        issued_at_ms: 5,
     }
 }
 

@@ -11,7 +11,9 @@ use netpay_protocol::layout::{Layout, Malformed};
 use netpay_protocol::messages as m;
 use netpay_protocol::suite::Suite;
 use netpay_protocol::wire::{self, NotAMessage};
-use netpay_protocol::{buy, index, key_list, listing, payment, payout, problem, query, quote, redemption, register};
+use netpay_protocol::{
+    buy, certificate, index, key_list, listing, payment, payout, problem, query, quote, redemption, register,
+};
 use netpay_protocol::{revocation, touchstone};
 use serde_json::Value;
 
@@ -130,6 +132,8 @@ pub fn decode_layout(what: &str, bytes: &[u8]) -> Result<Vec<u8>, &'static str> 
         "admin" => layout::<admin::Admin>(bytes),
         "listing" => layout::<listing::Listing>(bytes),
         "withdraw" => layout::<listing::Withdraw>(bytes),
+        "rotate" => layout::<register::RotateKeys>(bytes),
+        "certificate" => layout::<certificate::Certificate>(bytes),
         _ => panic!("no layout {what}"),
     }
 }
@@ -144,6 +148,7 @@ pub fn decode_message(name: &str, bytes: &[u8]) -> Result<Vec<u8>, &'static str>
         "Redeem" => message::<m::Redeem>(bytes),
         "Ask" => message::<m::Ask>(bytes),
         "Withdrawal" => message::<m::Withdrawal>(bytes),
+        "Rotate" => message::<m::Rotate>(bytes),
         "AskQuote" => message::<m::AskQuote>(bytes),
         "Quoted" => message::<m::Quoted>(bytes),
         "Pay" => message::<payment::Pay>(bytes),

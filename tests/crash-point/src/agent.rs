@@ -62,6 +62,11 @@ crate::points! {
     PayoutAnswered = "payout.answered",
     PayoutTaken = "payout.taken",
 
+    RotateKept = "rotate.kept",
+    RotateAnswered = "rotate.answered",
+    RotateCertified = "rotate.certified",
+    RotateDone = "rotate.done",
+
     FolderHashed = "folder.hashed",
     FolderOffered = "folder.offered",
 }

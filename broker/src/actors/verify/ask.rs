@@ -1,8 +1,8 @@
-//! What a peer asks of its own account.
+//! What a peer asks of its own account, and of another's key.
 
 use netpay_crash_point::broker::Point;
 use netpay_ledger::rows::{AccountRow, RequestRow};
-use netpay_protocol::ids::{EcoinId, RequestId};
+use netpay_protocol::ids::{EcoinId, PeerId, RequestId};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::Ask;
 use netpay_protocol::problem::{Kind, Problem};
@@ -23,6 +23,7 @@ pub(super) fn serve(desk: &Desk, ask: &Ask, reply: Reply) {
                 Question::Balance => reply.message(&balance(desk, &ask.query.content, &signer)),
                 Question::Ecoins(after) => reply.message(&ecoins(desk, &ask.query.content, after)),
                 Question::Payouts(after) => reply.message(&payouts(desk, &ask.query.content, after)),
+                Question::Certificate(peer) => reply.result(certificate(desk, &ask.query.content, peer)),
                 Question::Statement(request) => reply.result(statement(desk, &ask.query.content, request)),
             }
         }
@@ -63,6 +64,10 @@ fn ecoins(desk: &Desk, query: &Query, after: EcoinId) -> Signed<Answer> {
 fn payouts(desk: &Desk, query: &Query, after: RequestId) -> Signed<Answer> {
     let page = desk.read(views::payouts_of(&*desk.state, query.peer, after));
     desk.keys.answer(query.digest(), now_ms(), &page)
+}
+
+fn certificate(desk: &Desk, query: &Query, peer: PeerId) -> Result<Signed<Answer>, Problem> {
+    Ok(desk.keys.answer(query.digest(), now_ms(), &desk.certificate(peer)?))
 }
 
 fn statement(desk: &Desk, query: &Query, request: RequestId) -> Result<Signed<Statement>, Problem> {

@@ -56,9 +56,9 @@ enum Prepared {
 fn prepare(desk: &Desk, message: Buy) -> Result<Prepared, Problem> {
     let Buy { buy: order, register } = message;
     check_broker::<BuyEcoins>(order.content.broker, desk.broker())?;
-    let signer = desk.signer(order.content.payer, &order, register)?;
     let request = Request { signer: order.content.payer, id: order.content.request, digest: order.content.digest() };
-    if let Some(record) = desk.outcome_of(&request)? {
+    let (signer, before) = desk.asked(&request, &order, register)?;
+    if let Some(record) = before {
         return sold_before(desk, &record, &signer).map(|sold| Prepared::SoldBefore(Box::new(sold)));
     }
     if now_ms() > order.content.valid_until_ms {
@@ -149,7 +149,8 @@ fn seal(desk: &Desk, buy: &BuyEcoins, signer: &Signer, words: &[LastWord]) -> Re
     Ok(desk.keys.sign_sale(key.seal(desk.keys.touchstone_kid(), purchase, words, &mut rng())))
 }
 
-/// The lost reply: the same e-coins again, their words derived from the master key and sealed anew.
+/// The lost reply: the same e-coins again, their words derived from the master key and sealed anew, to the present sealing
+/// key: one that was given up may be lost.
 fn sold_before(desk: &Desk, record: &Record, signer: &Signer) -> Result<Sold, Problem> {
     let issued = record.events.iter().find_map(|event| match event {
         Event::EcoinsIssued { order, touchstones, epoch } => Some((order, touchstones, *epoch)),

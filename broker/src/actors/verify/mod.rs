@@ -7,6 +7,7 @@ pub mod budget;
 mod buy;
 mod payout;
 mod redeem;
+mod rotate;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use netpay_protocol::revocation::RevocationList;
 
 use super::clock::Clock;
 use super::ledger::{self, Order};
-use super::refusals::{not_registered, rejected};
+use super::refusals::{given_up, not_registered, rejected};
 use super::runtime::{Address, Handler};
 use super::views::account_view;
 use crate::config::Policy;
@@ -54,7 +55,9 @@ pub enum Work {
     Redeem(Box<messages::Redeem>),
     /// Pay out.
     Payout(Box<messages::Withdrawal>),
-    /// One's own account, statement, e-coins or payouts.
+    /// Speak with other keys.
+    Rotate(Box<messages::Rotate>),
+    /// One's own account, statement, e-coins or payouts; anybody's key.
     Ask(Box<messages::Ask>),
     /// The key list.
     Keys,
@@ -106,6 +109,7 @@ impl Handler for VerifyActor {
             Work::Buy(buy) => buy::serve(desk, *buy, reply),
             Work::Redeem(redeem) => redeem::serve(desk, *redeem, reply),
             Work::Payout(payout) => payout::serve(desk, *payout, reply),
+            Work::Rotate(rotate) => rotate::serve(desk, *rotate, reply),
             Work::Ask(ask) => ask::serve(desk, &ask, reply),
             Work::Keys => reply.message(&desk.keys.list),
             Work::Notices => reply.message(&desk.revocations()),
@@ -151,13 +155,37 @@ impl Desk {
         Ok(messages::Account { peer, keys: self.keys.list.clone() })
     }
 
-    /// Verifies what a peer signed, with its account's key, or with the registration that opens the account.
+    /// Who signed a request, and its outcome if it came before. What is signed with a key that the account gave up gets that
+    /// outcome, and nothing else. The account is read first: whatever was recorded before it gave up the key is found then.
+    fn asked<L: Layout>(
+        &self,
+        request: &Request,
+        signed: &Signed<L>,
+        register: Option<Signed<Register>>,
+    ) -> Result<(Signer, Option<Record>), Problem> {
+        let (signer, is_present) = self.any_signer(request.signer, signed, register)?;
+        let before = self.outcome_of(request)?;
+        if is_present || before.is_some() { Ok((signer, before)) } else { Err(given_up()) }
+    }
+
+    /// Verifies what a peer signed, with its account's present key, or with the registration that opens the account.
     fn signer<L: Layout>(
         &self,
         peer: PeerId,
         signed: &Signed<L>,
         register: Option<Signed<Register>>,
     ) -> Result<Signer, Problem> {
+        let (signer, is_present) = self.any_signer(peer, signed, register)?;
+        if is_present { Ok(signer) } else { Err(given_up()) }
+    }
+
+    /// The same with any key that the account ever had; whether it is the present one.
+    fn any_signer<L: Layout>(
+        &self,
+        peer: PeerId,
+        signed: &Signed<L>,
+        register: Option<Signed<Register>>,
+    ) -> Result<(Signer, bool), Problem> {
         let account = self.row::<AccountRow>(&peer).unwrap_or_default();
         let opening = match (&account.opened, register) {
             (None, Some(register)) => {
@@ -173,10 +201,13 @@ impl Desk {
             return Err(rejected(&Rejection::AccountUnknown));
         };
         let key = register.content.signing_key;
-        signed.verify(&key).map_err(|_| {
-            Problem::new(Kind::BadSignature, format!("the {} is not signed by the key of account {peer}", L::WHAT))
-        })?;
-        Ok(Signer { account, opening, register, key })
+        let is_present = signed.verify(&key).is_ok();
+        let before = || account.former_keys.iter().flatten().any(|key| signed.verify(key).is_ok());
+        if !is_present && !before() {
+            let text = format!("the {} is not signed by the key of account {peer}", L::WHAT);
+            return Err(Problem::new(Kind::BadSignature, text));
+        }
+        Ok((Signer { account, opening, register, key }, is_present))
     }
 
     /// Who is suspended, as of half a second ago or less. One at a time, so that a higher number never has older content;
@@ -231,7 +262,7 @@ impl Desk {
     }
 }
 
-/// Whose signature was verified, and with which key.
+/// Whose signature was verified, with the account as it is now.
 struct Signer {
     account: AccountRow,
     opening: Option<OpenAccount>,

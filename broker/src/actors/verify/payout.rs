@@ -41,9 +41,9 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Withdrawal, reply: Reply) {
 fn prepare(desk: &Desk, message: Withdrawal, digest: Digest) -> Result<Option<Box<Command>>, Problem> {
     let Withdrawal { payout: order, register } = message;
     check_broker::<RequestPayout>(order.content.broker, desk.broker())?;
-    let signer = desk.signer(order.content.peer, &order, register)?;
     let request = Request { signer: order.content.peer, id: order.content.request, digest };
-    if desk.outcome_of(&request)?.is_some() {
+    let (signer, before) = desk.asked(&request, &order, register)?;
+    if before.is_some() {
         return Ok(None);
     }
     let action = Action::RequestPayout { opening: signer.opening, order: Box::new(order), signed_by: signer.key };

@@ -64,9 +64,9 @@ fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Pro
     let Redeem { batch, register, .. } = message;
     check_broker::<RedemptionBatch>(batch.content.broker, desk.broker())?;
     let payee = batch.content.payee;
-    let signer = desk.signer(payee, &batch, register)?;
     let request = Request { signer: payee, id: batch.content.request, digest };
-    if let Some(record) = desk.outcome_of(&request)? {
+    let (signer, before) = desk.asked(&request, &batch, register)?;
+    if let Some(record) = before {
         return Ok(Prepared::Before(Box::new(record)));
     }
     desk.check_seen(batch.content.seen)?;

@@ -35,6 +35,37 @@ fn nobody_lists_or_withdraws_in_the_name_of_another() {
 }
 
 #[test]
+fn a_supplier_with_another_key_lists_by_the_brokers_word_and_its_old_key_lists_nothing_any_more() {
+    let mut scene = Scene::given([(1, listing(1, 9, "film"))]);
+    let announce = |scene: &mut Scene, n: u8, at_ms: u64| {
+        let signed = Signed::new(issued(at_ms, listing(1, 9, "film")), &key(n));
+        reason(scene.0.announce(&signed, &key(n).public(), NOW))
+    };
+    assert_eq!(announce(&mut scene, 2, NOW + 1), Err(Refused::NotTheSupplier), "not certified yet");
+    for (n, given_up, speaks) in [(2, 1, 2), (3, 2, 3), (2, 1, 3), (1, 0, 3)] {
+        reason(scene.0.certify(peer(1), &key(n).public(), given_up)).expect("taken, or older");
+        for known in [1, 2, 3] {
+            let at_ms = NOW + 10 * u64::from(given_up) + u64::from(known);
+            let taken = announce(&mut scene, known, at_ms);
+            assert_eq!(taken == Err(Refused::NotTheSupplier), known != speaks, "{known} after {given_up}: {taken:?}");
+        }
+    }
+    assert_eq!(scene.found_at("film", NOW)[0].key, key(3).public());
+    assert_eq!(scene.withdraw(1, 9, NOW + 100, NOW), Err(Refused::NotTheSupplier));
+    scene.0.sweep(NOW + 10 * HOUR_MS * 24).expect("swept");
+    assert_eq!(scene.rows("certified"), 0, "forgotten with the listings");
+}
+
+#[test]
+fn keys_of_as_many_suppliers_are_kept_as_there_may_be_listings() {
+    let mut scene = Scene::with(Limits { listings_in_all: 2, ..Limits::default() });
+    for n in [1, 2, 1] {
+        assert_eq!(reason(scene.0.certify(peer(n), &key(9).public(), 1)), Ok(()));
+    }
+    assert_eq!(reason(scene.0.certify(peer(3), &key(9).public(), 1)), Err(Refused::Full));
+}
+
+#[test]
 fn what_names_another_broker_is_refused() {
     let mut scene = Scene::given([(1, listing(1, 9, "film"))]);
     let broker = BrokerId([2; 16]);

@@ -2,6 +2,7 @@
 
 use netpay_protocol::admin::Admin;
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
+use netpay_protocol::certificate::Certificate;
 use netpay_protocol::index::SignedIndex;
 use netpay_protocol::key_list::{KeyList, Purpose};
 use netpay_protocol::layout::{Layout, Signed};
@@ -10,7 +11,7 @@ use netpay_protocol::payout::RequestPayout;
 use netpay_protocol::query::{Answer, Query, Question};
 use netpay_protocol::quote::{Quote, Receipt};
 use netpay_protocol::redemption::{Head, RedemptionBatch, Statement};
-use netpay_protocol::register::Register;
+use netpay_protocol::register::{Register, RotateKeys};
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::touchstone::{Guarantee, Touchstone};
 
@@ -262,6 +263,7 @@ impl Fields for Query {
             Question::Statement(request) => (2, request.0),
             Question::Ecoins(after) => (3, after.0),
             Question::Payouts(after) => (4, after.0),
+            Question::Certificate(peer) => (5, peer.0),
         };
         object! {
             "broker" => self.broker,
@@ -321,6 +323,31 @@ impl Fields for Withdraw {
             "broker" => self.broker,
             "supplier" => self.supplier,
             "content" => self.content,
+            "issued_at_ms" => self.issued_at_ms,
+        }
+    }
+}
+
+impl Fields for RotateKeys {
+    fn fields(&self) -> Json {
+        object! {
+            "broker" => self.broker,
+            "peer" => self.peer,
+            "request" => self.request,
+            "valid_until_ms" => self.valid_until_ms,
+            "register" => self.register,
+        }
+    }
+}
+
+impl Fields for Certificate {
+    fn fields(&self) -> Json {
+        object! {
+            "broker" => self.broker,
+            "kid" => self.kid,
+            "peer" => self.peer,
+            "signing_key" => self.signing_key,
+            "given_up" => self.given_up,
             "issued_at_ms" => self.issued_at_ms,
         }
     }

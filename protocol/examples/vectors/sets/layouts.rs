@@ -98,5 +98,14 @@ pub fn vectors() -> Vec<Json> {
             &netpay_protocol::listing::Listing { name: "a\u{2028}b\u{200e}.txt".into(), ..listing() },
             BOB,
         ),
+        vector(
+            "register again",
+            "the keys that a peer rotates to, signed by the new one",
+            &register_again().content,
+            ALICE_AGAIN,
+        ),
+        vector("rotate", "by the key that is given up; names the new ones by their digest", &rotation(), ALICE),
+        vector("certificate", "the broker's word on a key whose hash is not the PeerId", &certificate(), STATEMENT_KEY),
+        vector("query certificate", "kind 5, about another peer", &query(Question::Certificate(peer(BOB))), ALICE),
     ]
 }

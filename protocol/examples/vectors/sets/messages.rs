@@ -3,8 +3,8 @@
 use netpay_protocol::amounts::{PaywordIndex, Units};
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::{
-    Account, Announce, Ask, AskChunk, AskQuote, AskReceipt, Buy, Chunk, Done, Hit, Hits, Paid, Quoted, Redeem, Search,
-    Sold, TakeBack, Withdrawal,
+    Account, Announce, Ask, AskChunk, AskQuote, AskReceipt, Buy, Chunk, Done, Hit, Hits, Paid, Quoted, Redeem, Rotate,
+    Search, Sold, TakeBack, Withdrawal,
 };
 use netpay_protocol::payment::{Pay, Payment, Revealed};
 use netpay_protocol::problem::{Kind, Problem};
@@ -284,6 +284,18 @@ pub const KINDS: &[(Kind, u8, &str, u16, bool)] = &[
     (Kind::Fork, 17, "fork", 409, false),
 ];
 
+/// What came after version 1 was frozen.
+fn added() -> Vec<Json> {
+    let rotate = Signed::new(rotation(), &key(ALICE));
+    vec![vector(
+        "Rotate",
+        "rotate",
+        "signed with the old key; the new keys, signed with the new one",
+        &Rotate { order: rotate.clone(), register: register_again() },
+        object! { "order" => signed(&rotate), "register" => signed(&register_again()) },
+    )]
+}
+
 pub fn vectors() -> Vec<Json> {
-    [to_broker(), payments(), between_peers(), to_index(), problems(), super::operators::vectors()].concat()
+    [to_broker(), payments(), between_peers(), to_index(), problems(), super::operators::vectors(), added()].concat()
 }

@@ -4,6 +4,7 @@
 //! check is written down by hand, so that a wrong check cannot make a right vector.
 
 mod accepting;
+mod certificates;
 mod chains;
 mod claims;
 mod content;
@@ -45,6 +46,11 @@ const SETS: &[Set] = &[
     ),
     ("lists", "Key lists and revocation lists: believed or not, keys found or not.", lists::lists),
     ("registrations", "Registrations: none, or why they are refused.", lists::registrations),
+    (
+        "certificates",
+        "The broker's word on Alice's key, believed or not; rotations whose new keys are good, or why not.",
+        certificates::vectors,
+    ),
     (
         "tickets",
         "Tickets as text: what they say, and texts that are none (prefix, damaged, version).",

@@ -3,6 +3,7 @@
 use netpay_protocol::admin::{AccountView, Admin, Order};
 use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units, WordCount};
 use netpay_protocol::buy::{BuyEcoins, SealedPaywords};
+use netpay_protocol::certificate::Certificate;
 use netpay_protocol::ids::{Digest, Kid};
 use netpay_protocol::key_list::{KeyList, ListedKey, Purpose, SignedKeyList};
 use netpay_protocol::layout::{Layout as _, Signed};
@@ -12,7 +13,7 @@ use netpay_protocol::payout::RequestPayout;
 use netpay_protocol::query::{Answer, Query, Question};
 use netpay_protocol::quote::{Quote, Receipt};
 use netpay_protocol::redemption::{Claim, Head, Line, RedemptionBatch, Statement};
-use netpay_protocol::register::Register;
+use netpay_protocol::register::{Register, RotateKeys};
 use netpay_protocol::revocation::RevocationList;
 use netpay_protocol::sealing::{PublicSealingKey, Purchase};
 use netpay_protocol::suite::Suite;
@@ -33,6 +34,34 @@ pub fn register() -> Signed<Register> {
         nkey: key(ALICE_NKEY).public(),
     };
     Signed::new(register, &key(ALICE))
+}
+
+/// Alice's new keys. (Her sealing key stays: the vectors have one.)
+pub fn register_again() -> Signed<Register> {
+    let register =
+        Register { signing_key: key(ALICE_AGAIN).public(), nkey: key(ALICE_NKEY_AGAIN).public(), ..register().content };
+    Signed::new(register, &key(ALICE_AGAIN))
+}
+
+pub fn rotation() -> RotateKeys {
+    RotateKeys {
+        broker: broker(),
+        peer: peer(ALICE),
+        request: request(0xbe),
+        valid_until_ms: NOW + HOUR_MS,
+        register: register_again().content.digest(),
+    }
+}
+
+pub fn certificate() -> Certificate {
+    Certificate {
+        broker: broker(),
+        kid: kid(STATEMENT_KEY),
+        peer: peer(ALICE),
+        signing_key: key(ALICE_AGAIN).public(),
+        given_up: 1,
+        issued_at_ms: NOW,
+    }
 }
 
 fn listed(who: u8, purpose: Purpose) -> ListedKey {

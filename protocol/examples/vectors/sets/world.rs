@@ -21,6 +21,9 @@ pub const ALICE: u8 = 11;
 pub const BOB: u8 = 12;
 pub const CAROL: u8 = 13;
 pub const ALICE_NKEY: u8 = 21;
+/// The keys that Alice rotates to. Her id stays.
+pub const ALICE_AGAIN: u8 = 31;
+pub const ALICE_NKEY_AGAIN: u8 = 41;
 
 /// The vectors' present: 2026-01-01T00:00:00Z.
 pub const NOW: u64 = 1_767_225_600_000;
