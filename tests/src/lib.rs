@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: real servers in a directory of their own, and a peer without rules.
 
 pub mod buyer;
+pub mod campaign;
 pub mod forger;
 pub mod impostor;
 pub mod processes;

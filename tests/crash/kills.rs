@@ -1,0 +1,118 @@
+//! kill -9 at any moment of a broker under load.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use netpay_tests::campaign::{Campaign, Dice, Tally};
+use netpay_tests::raw_peer::RawPeer;
+use tokio::runtime::Runtime;
+
+use crate::clients::Clients;
+use crate::load::{Load, WORKERS};
+use crate::post::Post;
+use crate::stage::Stage;
+
+/// Peers, each of them payer and payee.
+const PEERS: usize = 4;
+/// Kills between two looks at the directory.
+const LEG: u64 = 10;
+/// Kills of one ledger. It is replayed at every look, so that a single one would make the long form longer every time.
+const CHAPTER: u64 = 50;
+
+/// What the campaign is for. Without one of these it has proven less than it says.
+const KINDS: &[&str] = &[
+    "kills under load",
+    "kills while starting",
+    "replies lost",
+    "sent again",
+    "acknowledged",
+    "batches repeated",
+    "checks",
+    "AccountOpened",
+    "FundsCredited",
+    "EcoinsIssued",
+    "BatchRedeemed",
+    "DoubleSpendDetected",
+    "AccountSuspended",
+    "AccountReinstated",
+    "PayoutRequested",
+    "PayoutSettled",
+    "PayoutFailed",
+    "verdict credited",
+    "verdict already_paid",
+    "verdict conflicting",
+    "verdict invalid",
+    "verdict unauthorised",
+    "verdict unknown_ecoin",
+    "rejected suspended",
+    "rejected insufficient_funds",
+    "rejected policy",
+    "rejected conflict",
+    "rejected request_id_reused",
+];
+
+/// Peers of one broker after another: their sealing keys are costly to make.
+async fn peers(nats_url: &str) -> Vec<RawPeer> {
+    let mut peers = Vec::new();
+    for _ in 0..PEERS {
+        peers.push(RawPeer::connect(nats_url, Default::default()).await.expect("NATS is there"));
+    }
+    peers
+}
+
+/// Waits for a random moment.
+fn some_time(dice: &mut Dice, most_ms: u64) {
+    std::thread::sleep(Duration::from_micros(dice.below(1_000 * most_ms)));
+}
+
+/// One ledger from its first record on.
+fn chapter(campaign: &Campaign, stage: &mut Stage, clients: &Arc<Clients>, runtime: &Runtime, done: &mut u64) {
+    let end = *done + CHAPTER;
+    let tally = &clients.post.tally;
+    stage.serve();
+    runtime.block_on(clients.fund());
+    while *done < end && campaign.goes_on(*done) {
+        let leg = *done;
+        let load = Load::start(runtime, clients, WORKERS, |worker| campaign.dice(leg << 16 | worker));
+        let mut dice = campaign.dice(u64::MAX - leg);
+        for _ in 0..LEG {
+            some_time(&mut dice, 400);
+            stage.kill();
+            tally.count("kills under load");
+            if dice.below(4) == 0 {
+                let starting = stage.world.start("netpay-broker", &["serve", "--config", "broker"], "starting.log");
+                some_time(&mut dice, 150);
+                starting.kill();
+                tally.count("kills while starting");
+            }
+            stage.serve();
+            *done += 1;
+        }
+        load.finish(runtime);
+        if dice.below(2) == 0 { stage.kill() } else { stage.stop() }
+        let seen = Tally::default();
+        let last = *done >= end || !campaign.goes_on(*done);
+        stage.check(clients, if last { tally } else { &seen });
+        if !last {
+            stage.serve();
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_or_doubled_when_the_broker_is_killed_at_any_moment() {
+    let campaign = Campaign::start("crash", "kills under load", 50, 10_000);
+    let runtime = Runtime::new().expect("threads");
+    let mut stage = Stage::default();
+    let mut held = runtime.block_on(peers(&stage.world.nats_url()));
+    let mut done = 0;
+    while campaign.goes_on(done) {
+        let broker = stage.new_broker();
+        held.iter_mut().for_each(|peer| peer.broker = broker);
+        let post = Post::new(Arc::clone(&campaign.tally), stage.life());
+        let clients = Arc::new(Clients::new(&stage.world, post, held));
+        chapter(&campaign, &mut stage, &clients, &runtime, &mut done);
+        held = Arc::into_inner(clients).expect("the workers have finished").peers;
+    }
+    campaign.end(KINDS);
+}

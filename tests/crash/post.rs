@@ -1,0 +1,73 @@
+//! Sends every request until it is answered, the same bytes each time, whoever died meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use netpay_protocol::problem::Problem;
+use netpay_tests::campaign::Tally;
+use netpay_tests::raw_peer::RawPeer;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// How long after a broker's death an answer that it sent before may still be under way.
+const LAST_WORDS: Duration = Duration::from_millis(30);
+/// How long a busy broker is left alone.
+const BUSY: Duration = Duration::from_millis(2);
+
+/// Which life the broker is in; none while it is dead.
+pub type Life = Option<u64>;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Post {
+    /// What happened.
+    pub tally: Arc<Tally>,
+    life: watch::Receiver<Life>,
+}
+
+impl Post {
+    /// To the broker that lives like this.
+    pub fn new(tally: Arc<Tally>, life: watch::Receiver<Life>) -> Self {
+        Self { tally, life }
+    }
+
+    /// Sends until there is an answer: what was asked for, or why not.
+    pub async fn settle(&self, from: &RawPeer, subject: &str, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+        let mut life = self.life.clone();
+        let mut sent_before = false;
+        loop {
+            let now = *life.wait_for(Option::is_some).await.expect("the broker's keeper lives");
+            self.tally.count(if sent_before { "sent again" } else { "commands sent" });
+            sent_before = true;
+            let call = from.call(subject.to_owned(), bytes.to_vec());
+            tokio::pin!(call);
+            let answer = tokio::select! {
+                biased;
+                answer = &mut call => Some(answer),
+                () = over(&mut life, now) => timeout(LAST_WORDS, &mut call).await.ok(),
+            };
+            match answer.map(|answer| answer.map_err(|error| error.downcast::<Problem>())) {
+                Some(Ok(bytes)) => {
+                    self.tally.count("acknowledged");
+                    return Ok(bytes);
+                }
+                Some(Err(Ok(problem))) if problem.kind.is_passing() => {
+                    self.tally.count("told to come again");
+                    sleep(BUSY).await;
+                }
+                Some(Err(Ok(problem))) => {
+                    self.tally.count(format!("rejected {}", problem.kind.name()));
+                    return Err(problem);
+                }
+                // Nobody was there, or nobody is any more.
+                Some(Err(Err(_))) => sleep(BUSY).await,
+                None => self.tally.count("replies lost"),
+            }
+        }
+    }
+}
+
+/// Waits until the broker's life is another.
+async fn over(life: &mut watch::Receiver<Life>, now: Life) {
+    life.wait_for(|life| *life != now).await.expect("the broker's keeper lives");
+}

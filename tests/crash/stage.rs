@@ -1,0 +1,85 @@
+//! A broker that is killed and started again, and what must be true of its directory whenever it is stopped.
+
+use netpay_protocol::ids::BrokerId;
+use netpay_tests::campaign::Tally;
+use netpay_tests::processes::{Process, World};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::books::Read;
+use crate::clients::Clients;
+use crate::post::Life;
+
+/// See the module.
+pub struct Stage {
+    /// Its directory, its NATS server, its programs.
+    pub world: World,
+    broker: Option<Process>,
+    lives: u64,
+    life: watch::Sender<Life>,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self { world: World::new(), broker: None, lives: 0, life: watch::Sender::new(None) }
+    }
+}
+
+impl Stage {
+    /// How the broker lives.
+    pub fn life(&self) -> watch::Receiver<Life> {
+        self.life.subscribe()
+    }
+
+    /// A new broker in the place of any old one. It does not serve yet.
+    pub fn new_broker(&mut self) -> BrokerId {
+        assert!(self.broker.is_none(), "the old one is stopped");
+        let _ = std::fs::remove_dir_all(self.world.path("broker"));
+        self.world.init_broker(&[]).parse().expect("an id")
+    }
+
+    /// Serves; returns when it is ready.
+    pub fn serve(&mut self) {
+        self.took_over(self.world.serve_broker());
+    }
+
+    /// Somebody else started it, and it is ready.
+    pub fn took_over(&mut self, broker: Process) {
+        self.broker = Some(broker);
+        self.lives += 1;
+        self.life.send_replace(Some(self.lives));
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.let_go().kill();
+    }
+
+    /// The process, which the clients take for dead from now on.
+    pub fn let_go(&mut self) -> Process {
+        let broker = self.broker.take().expect("it serves");
+        self.life.send_replace(None);
+        broker
+    }
+
+    /// Stops it in order.
+    pub fn stop(&mut self) {
+        assert_eq!(self.let_go().terminate(), Some(0));
+    }
+
+    /// The directory of a stopped broker is sound, and holds exactly what the clients wrote down.
+    pub fn check(&self, clients: &Clients, tally: &Tally) {
+        let audit = self.world.broker(&["ledger", "audit"]);
+        assert_eq!(audit["ok"], true, "{audit}");
+        let read = Read::from(&self.world.path("broker/ledger"), tally);
+        let held = clients.held();
+        held.books.must_equal(&read.books);
+        for head in &held.heads {
+            assert!(read.contains(head), "a statement showed record {}, which is not in the log", head.position);
+        }
+        drop(held);
+        let rebuilt = self.world.broker(&["ledger", "rebuild"]);
+        assert_eq!((&rebuilt["same"], &rebuilt["digest"]), (&Value::Bool(true), &audit["digest"]), "{rebuilt}");
+        tally.count("checks");
+    }
+}
