@@ -11,7 +11,7 @@ use netpay_ledger::rows::Table;
 use netpay_ledger::working_set::Change;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch,
-    WriteOptions,
+    WriteOptions, properties,
 };
 
 use crate::ports::state::StateError;
@@ -43,6 +43,9 @@ pub enum OpenError {
          then try again"
     )]
     Older(String),
+    /// There is no room to open it. It is not damaged.
+    #[error("ledger directory {0} cannot be opened: the disk is full; make room and start again (nothing is lost)")]
+    DiskFull(String),
     /// RocksDB refuses it.
     #[error("ledger directory {path} cannot be opened: {reason}; restore a backup rather than repairing it")]
     Damaged {
@@ -161,7 +164,11 @@ impl Store {
         let path = path.display().to_string();
         db.map(|db| Self { db }).map_err(|error| {
             let reason = error.to_string();
-            if reason.contains("LOCK") { OpenError::InUse(path) } else { OpenError::Damaged { path, reason } }
+            match () {
+                () if reason.contains("LOCK") => OpenError::InUse(path),
+                () if reason.contains("No space left") => OpenError::DiskFull(path),
+                () => OpenError::Damaged { path, reason },
+            }
         })
     }
 
@@ -184,7 +191,18 @@ impl Store {
     fn write_synced(&self, batch: WriteBatch) -> Result<(), StateError> {
         let mut sync = WriteOptions::default();
         sync.set_sync(true);
-        self.db.write_opt(batch, &sync).map_err(said)
+        self.db.write_opt(batch, &sync).map_err(said)?;
+        // What RocksDB sorts and moves beside us it tries again when it failed, and goes on. We do not: a disk that failed
+        // once is not to be believed.
+        match self.db.property_int_value(properties::BACKGROUND_ERRORS).map_err(said)? {
+            Some(0) => Ok(()),
+            failed => {
+                let times = failed.unwrap_or(0);
+                let text =
+                    format!("RocksDB failed {times} times to write a file of its own; the ledger's LOG says which");
+                Err(StateError(text))
+            }
+        }
     }
 
     /// The last record's position and bytes.

@@ -329,3 +329,14 @@ fn a_directory_that_lacks_anything_else_is_damaged_and_left_alone() {
     assert!(matches!(Store::open(&dir.path().join("ledger")), Err(OpenError::Damaged { .. })));
     assert!(matches!(Store::open_read_only(&dir.path().join("ledger")), Err(OpenError::Damaged { .. })));
 }
+
+/// Its directory is moved away, so that it can make no new file; the open write-ahead log can still be written.
+#[test]
+fn after_a_file_could_not_be_written_beside_us_nothing_is_committed_any_more() {
+    let (dir, store) = given(&coin_rows(ecoin(1), ALICE, 10, 0));
+    let another = coin_rows(ecoin(2), ALICE, 10, 0);
+    store.write(&[], &another).expect("all is well");
+    std::fs::rename(dir.path().join("ledger"), dir.path().join("gone")).expect("moved");
+    assert!(store.db.flush_cf(store.family(Table::Ecoins.name()).expect("a table")).is_err());
+    assert!(store.write(&[], &another).is_err());
+}
