@@ -3,7 +3,7 @@
 # Brings what the tests need first (deploy/setup.sh); --long lets suites take their longer form (NETPAY_LONG=1).
 set -euo pipefail
 
-all=(lint unit tidy e2e second-opinion fuzz crash-agent liars attacks)
+all=(lint unit tidy e2e second-opinion fuzz crash-agent liars attacks crash damage)
 # Bounds a hang, not slowness: the first suite on a fresh machine compiles RocksDB.
 suite_timeout=60m
 
@@ -71,6 +71,17 @@ liars() {
 attacks() {
   deploy/build.sh build --workspace --bins --locked
   tests_of -p netpay-tests --locked --test attacks
+}
+
+# Campaigns: they say what their seed was and what happened. One after another, for they measure time.
+crash() {
+  deploy/build.sh build --workspace --bins --locked
+  tests_of -p netpay-tests --locked --test crash -- --nocapture --test-threads=1
+}
+
+damage() {
+  deploy/build.sh build --workspace --bins --locked
+  tests_of -p netpay-tests --locked --test damage -- --nocapture --test-threads=1
 }
 
 # One suite, in a process of its own under `timeout`. Not called in an `if` or `||`: that would switch `set -e` off inside.

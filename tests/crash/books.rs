@@ -116,24 +116,31 @@ pub struct Read {
     pub books: Books,
     /// The hash of every record.
     pub log: BTreeMap<u64, Digest>,
+    events: BTreeMap<&'static str, u64>,
 }
 
 impl Read {
-    /// Reads it, and counts its events.
-    pub fn from(ledger: &Path, tally: &Tally) -> Self {
+    /// Reads it.
+    pub fn from(ledger: &Path) -> Self {
         let store = Store::open_read_only(ledger).expect("a ledger");
-        let (mut books, mut log, mut before) = (Books::default(), BTreeMap::new(), Head::default());
+        let (mut books, mut log, mut events) = (Books::default(), BTreeMap::new(), BTreeMap::new());
+        let mut before = Head::default();
         let read = store.each_record(1, &mut |_, bytes| {
             let (record, head) = Record::read(bytes, before)?;
             log.insert(head.position, head.hash);
             before = head;
             books.take_record(&record);
-            record.events.iter().for_each(|event| tally.count(event_name(event)));
+            record.events.iter().for_each(|event| *events.entry(event_name(event)).or_insert(0) += 1);
             Ok(())
         });
         read.expect("an unbroken log");
         store.each_row(&mut |table, key, value| books.take_row(table, key, value).expect("a row")).expect("rows");
-        Self { books, log }
+        Self { books, log, events }
+    }
+
+    /// Adds its events to what happened.
+    pub fn count(&self, tally: &Tally) {
+        self.events.iter().for_each(|(kind, times)| tally.add(kind, *times));
     }
 
     /// Whether this very head was in the log.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use netpay_tests::campaign::{Campaign, Dice, Tally};
+use netpay_tests::campaign::{Campaign, Dice};
 use netpay_tests::raw_peer::RawPeer;
 use tokio::runtime::Runtime;
 
@@ -52,7 +52,7 @@ const KINDS: &[&str] = &[
 ];
 
 /// Peers of one broker after another: their sealing keys are costly to make.
-async fn peers(nats_url: &str) -> Vec<RawPeer> {
+pub async fn peers(nats_url: &str) -> Vec<RawPeer> {
     let mut peers = Vec::new();
     for _ in 0..PEERS {
         peers.push(RawPeer::connect(nats_url, Default::default()).await.expect("NATS is there"));
@@ -71,7 +71,7 @@ fn chapter(campaign: &Campaign, stage: &mut Stage, clients: &Arc<Clients>, runti
     let tally = &clients.post.tally;
     stage.serve();
     runtime.block_on(clients.fund());
-    while *done < end && campaign.goes_on(*done) {
+    loop {
         let leg = *done;
         let load = Load::start(runtime, clients, WORKERS, |worker| campaign.dice(leg << 16 | worker));
         let mut dice = campaign.dice(u64::MAX - leg);
@@ -89,13 +89,16 @@ fn chapter(campaign: &Campaign, stage: &mut Stage, clients: &Arc<Clients>, runti
             *done += 1;
         }
         load.finish(runtime);
-        if dice.below(2) == 0 { stage.kill() } else { stage.stop() }
-        let seen = Tally::default();
-        let last = *done >= end || !campaign.goes_on(*done);
-        stage.check(clients, if last { tally } else { &seen });
-        if !last {
-            stage.serve();
+        if dice.below(2) == 0 {
+            stage.kill()
+        } else {
+            stage.stop()
         }
+        let read = stage.check(clients, tally);
+        if *done >= end || !campaign.goes_on(*done) {
+            return read.count(tally);
+        }
+        stage.serve();
     }
 }
 

@@ -13,7 +13,12 @@
 
 mod books;
 mod clients;
+mod faults;
+mod full;
 mod kills;
 mod load;
 mod post;
+mod scene;
+mod shim;
 mod stage;
+mod syncs;

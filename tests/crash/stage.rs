@@ -1,8 +1,10 @@
 //! A broker that is killed and started again, and what must be true of its directory whenever it is stopped.
 
+use std::path::PathBuf;
+
 use netpay_protocol::ids::BrokerId;
 use netpay_tests::campaign::Tally;
-use netpay_tests::processes::{Process, World};
+use netpay_tests::processes::{Process, World, until};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -14,6 +16,8 @@ use crate::post::Life;
 pub struct Stage {
     /// Its directory, its NATS server, its programs.
     pub world: World,
+    /// Its broker's ledger, as this process sees it.
+    pub ledger: PathBuf,
     broker: Option<Process>,
     lives: u64,
     life: watch::Sender<Life>,
@@ -21,7 +25,9 @@ pub struct Stage {
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { world: World::new(), broker: None, lives: 0, life: watch::Sender::new(None) }
+        let world = World::new();
+        let ledger = world.path("broker/ledger");
+        Self { world, ledger, broker: None, lives: 0, life: watch::Sender::new(None) }
     }
 }
 
@@ -62,16 +68,23 @@ impl Stage {
         broker
     }
 
+    /// Waits until it ends by itself: its exit code (none when it aborted), and what it said.
+    pub fn ended(&mut self) -> (Option<i32>, String) {
+        let broker = self.broker.as_mut().expect("it serves");
+        let code = until("the broker's end", || broker.ended());
+        (code, self.let_go().said())
+    }
+
     /// Stops it in order.
     pub fn stop(&mut self) {
         assert_eq!(self.let_go().terminate(), Some(0));
     }
 
     /// The directory of a stopped broker is sound, and holds exactly what the clients wrote down.
-    pub fn check(&self, clients: &Clients, tally: &Tally) {
+    pub fn check(&self, clients: &Clients, tally: &Tally) -> Read {
         let audit = self.world.broker(&["ledger", "audit"]);
         assert_eq!(audit["ok"], true, "{audit}");
-        let read = Read::from(&self.world.path("broker/ledger"), tally);
+        let read = Read::from(&self.ledger);
         let held = clients.held();
         held.books.must_equal(&read.books);
         for head in &held.heads {
@@ -81,5 +94,6 @@ impl Stage {
         let rebuilt = self.world.broker(&["ledger", "rebuild"]);
         assert_eq!((&rebuilt["same"], &rebuilt["digest"]), (&Value::Bool(true), &audit["digest"]), "{rebuilt}");
         tally.count("checks");
+        read
     }
 }

@@ -86,8 +86,8 @@ impl Tally {
 
 /// See the module.
 pub struct Campaign {
-    suite: &'static str,
     name: &'static str,
+    repeat: String,
     /// What the dice start from.
     pub seed: u64,
     /// How many cycles at most.
@@ -99,14 +99,23 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Starts one, which is `short` or `long` cycles long.
-    pub fn start(suite: &'static str, name: &'static str, short: u64, long: u64) -> Self {
+    /// Starts one, which is `short` or `long` cycles long, or as long as the environment says.
+    pub fn start(suite: &str, name: &'static str, short: u64, long: u64) -> Self {
+        let mut campaign = Self::fixed(suite, name, short, long);
+        campaign.cycles = number("NETPAY_CYCLES").unwrap_or(campaign.cycles);
+        campaign.until = number("NETPAY_MINUTES").map(|minutes: u64| Duration::from_secs(60 * minutes));
+        campaign.repeat = format!("NETPAY_CYCLES={} {}", campaign.cycles, campaign.repeat);
+        campaign
+    }
+
+    /// Starts one that goes through all its cases, and so often.
+    pub fn fixed(suite: &str, name: &'static str, short: u64, long: u64) -> Self {
         let drawn = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         let seed = number("NETPAY_SEED").unwrap_or_else(|| u64::from(drawn.subsec_nanos()));
-        let cycles = number("NETPAY_CYCLES").unwrap_or(if is_long() { long } else { short });
-        let until = number("NETPAY_MINUTES").map(|minutes: u64| Duration::from_secs(60 * minutes));
-        println!("{name}: seed {seed}, {cycles} cycles at most");
-        Self { suite, name, seed, cycles, tally: Arc::default(), until, started: Instant::now() }
+        let cycles = if is_long() { long } else { short };
+        println!("{name}: seed {seed}");
+        let repeat = format!("NETPAY_SEED={seed} tests/run.sh {suite}");
+        Self { name, repeat, seed, cycles, tally: Arc::default(), until: None, started: Instant::now() }
     }
 
     /// The dice of one part of it.
@@ -130,11 +139,7 @@ impl Campaign {
 impl Drop for Campaign {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let Self { suite, name, seed, cycles, .. } = self;
-            println!(
-                "{name} FAILED after {}\nrepeat it with: NETPAY_SEED={seed} NETPAY_CYCLES={cycles} tests/run.sh {suite}",
-                self.tally.line()
-            );
+            println!("{} FAILED after {}\nrepeat it with: {}", self.name, self.tally.line(), self.repeat);
         }
     }
 }

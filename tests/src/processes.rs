@@ -1,6 +1,8 @@
 //! Real processes: a NATS server, brokers, peer agents. Each test has its own, on free ports of loopback, in a temporary
 //! directory; they end with the test, by the pid that it started.
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,7 +22,8 @@ pub struct Process {
 }
 
 impl Process {
-    fn start(mut command: Command, log: &Path) -> Self {
+    /// Starts it, with its output in a file.
+    pub fn start(mut command: Command, log: &Path) -> Self {
         let file = fs::File::create(log).expect("a log in the test's own directory");
         let errors = file.try_clone().expect("a second handle");
         let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn();
@@ -138,6 +141,8 @@ pub fn program(name: &str) -> PathBuf {
 pub struct World {
     /// Its directory.
     pub dir: TempDir,
+    /// What its programs are started through: a command that takes a program and its arguments. Nothing as a rule.
+    pub through: Vec<String>,
     nats_port: u16,
     nats: Option<Process>,
 }
@@ -181,7 +186,8 @@ impl World {
     pub fn without_nats() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let nats_port = listener.local_addr().expect("just bound").port();
-        Self { dir: tempfile::tempdir().expect("a temporary directory"), nats_port, nats: None }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self { dir, through: Vec::new(), nats_port, nats: None }
     }
 
     /// Starts the NATS server.
@@ -233,8 +239,10 @@ impl World {
     }
 
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program(name));
-        command.current_dir(self.dir.path()).args(arguments);
+        let mut words: VecDeque<OsString> = self.through.iter().map(OsString::from).collect();
+        words.push_back(program(name).into());
+        let mut command = Command::new(words.pop_front().expect("at least the program"));
+        command.current_dir(self.dir.path()).args(words).args(arguments);
         for variable in ["NATS_URL", "NATS_CREDS", "NETPAY_CONFIG", "NETPAY_HOME", "NETPAY_NATS_URL"] {
             command.env_remove(variable);
         }
