@@ -102,7 +102,10 @@ for argument in "$@"; do
       printf '%s\n' "${all[@]}"
       exit
       ;;
-    --long) export NETPAY_LONG=1 ;;
+    --long)
+      export NETPAY_LONG=1
+      suite_timeout=6h
+      ;;
     *)
       printf 'unknown suite: %s; there are: %s\n' "$argument" "${all[*]}" >&2
       exit 2
