@@ -15,6 +15,7 @@ use netpay_protocol::ids::{Digest, EcoinId, PeerId, RequestId};
 use netpay_protocol::payout::{PayoutKey, PayoutState};
 use netpay_protocol::redemption::{Head, Line};
 use netpay_tests::campaign::Tally;
+use netpay_tests::events;
 
 /// A request, by its signer and id.
 pub type Asked = (PeerId, RequestId);
@@ -50,23 +51,6 @@ pub fn state_name(state: &PayoutState) -> &'static str {
         PayoutState::Requested => "requested",
         PayoutState::Settled { .. } => "settled",
         PayoutState::Failed { .. } => "failed",
-    }
-}
-
-/// The name of what happened.
-pub fn event_name(event: &Event) -> &'static str {
-    match event {
-        Event::AccountOpened { .. } => "AccountOpened",
-        Event::FundsCredited { .. } => "FundsCredited",
-        Event::EcoinsIssued { .. } => "EcoinsIssued",
-        Event::BatchRedeemed { .. } => "BatchRedeemed",
-        Event::DoubleSpendDetected(_) => "DoubleSpendDetected",
-        Event::AccountSuspended { .. } => "AccountSuspended",
-        Event::AccountReinstated { .. } => "AccountReinstated",
-        Event::PayoutRequested { .. } => "PayoutRequested",
-        Event::PayoutSettled { .. } => "PayoutSettled",
-        Event::PayoutFailed { .. } => "PayoutFailed",
-        _ => "other events",
     }
 }
 
@@ -123,19 +107,19 @@ impl Read {
     /// Reads it.
     pub fn from(ledger: &Path) -> Self {
         let store = Store::open_read_only(ledger).expect("a ledger");
-        let (mut books, mut log, mut events) = (Books::default(), BTreeMap::new(), BTreeMap::new());
+        let (mut books, mut log, mut kinds) = (Books::default(), BTreeMap::new(), BTreeMap::new());
         let mut before = Head::default();
         let read = store.each_record(1, &mut |_, bytes| {
             let (record, head) = Record::read(bytes, before)?;
             log.insert(head.position, head.hash);
             before = head;
             books.take_record(&record);
-            record.events.iter().for_each(|event| *events.entry(event_name(event)).or_insert(0) += 1);
+            record.events.iter().for_each(|event| *kinds.entry(events::name(event)).or_insert(0) += 1);
             Ok(())
         });
         read.expect("an unbroken log");
         store.each_row(&mut |table, key, value| books.take_row(table, key, value).expect("a row")).expect("rows");
-        Self { books, log, events }
+        Self { books, log, events: kinds }
     }
 
     /// Adds its events to what happened.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use netpay_tests::processes::{Process, World, until};
 
 use crate::load::WORKERS;
-use crate::scene::Scene;
+use crate::scene::{AT_ONCE_MS, Scene};
 
 /// Room on the disk, in KiB.
 const DISK_KIB: u64 = 16_384;
@@ -91,7 +91,8 @@ fn a_full_disk_stops_the_broker_in_words_and_costs_nothing() {
             let load = scene.load(WORKERS);
             scene.acknowledged(10);
             disk.fill_but(left_kib);
-            scene.stops(&["No space left on device", "to write a file of its own"]);
+            let late = scene.stops(&["No space left on device", "to write a file of its own"]);
+            assert!(late < AT_ONCE_MS, "it went on for {late} ms");
             scene.campaign.tally.count("full disks");
             refuses_to_start(&mut scene);
             disk.clear();

@@ -1,8 +1,9 @@
 /* Preloaded into a broker: makes writes and syncs of files below a directory fail, and notes what really happened, in order.
  *
  *   NETPAY_FAULT_UNDER   the directory
- *   NETPAY_FAULT_SWITCH  a file; while it exists, what it says fails with EIO: "write 3 once" (the third write from then on),
- *                        "sync 1 lasting" (every one from the first on)
+ *   NETPAY_FAULT_SWITCH  a file; while it exists, what it says fails: "write 3 once EIO" (the third write from then on),
+ *                        "sync 1 lasting EIO" (every one from the first on), "sort 1 once ENOSPC" (either, by RocksDB's own
+ *                        threads that sort files beside the writer)
  *   NETPAY_FAULT_NOTES   a file that gets a line for each: "write NAME" and "sync NAME" (done), "answer" (about to be sent),
  *                        "fault MS NAME" (failed, by us or by itself)
  *
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -61,16 +63,25 @@ static void note_fault(const char *name) {
   note(line);
 }
 
+static int is_sorting(void) {
+  char thread[16] = {0};
+  prctl(PR_GET_NAME, thread);
+  return strncmp(thread, "rocksdb:low", 11) == 0;
+}
+
+/* The error that it is to fail with, or 0. */
 static int is_to_fail(const char *operation) {
-  char said[64] = {0}, which[16], how[16];
+  char said[64] = {0}, which[16], how[16], error[16];
   long nth;
   int fd = orders ? (int)syscall(SYS_openat, AT_FDCWD, orders, O_RDONLY | O_CLOEXEC, 0) : -1;
   if (fd < 0) return 0;
   (void)!syscall(SYS_read, fd, said, sizeof said - 1);
   syscall(SYS_close, fd);
-  if (sscanf(said, "%15s %ld %15s", which, &nth, how) != 3 || strcmp(which, operation) != 0) return 0;
+  if (sscanf(said, "%15s %ld %15s %15s", which, &nth, how, error) != 4) return 0;
+  if (strcmp(which, "sort") == 0 ? !is_sorting() : strcmp(which, operation) != 0) return 0;
   long now = atomic_fetch_add(&counted, 1) + 1;
-  return strcmp(how, "once") == 0 ? now == nth : now >= nth;
+  int fails = strcmp(how, "once") == 0 ? now == nth : now >= nth;
+  return !fails ? 0 : strcmp(error, "ENOSPC") == 0 ? ENOSPC : EIO;
 }
 
 /* CALL on FD, unless it is to fail; noted under the name of OPERATION. */
@@ -86,7 +97,7 @@ static int is_to_fail(const char *operation) {
     int fails = is_to_fail(OPERATION);                      \
     errno = before;                                         \
     __typeof__(CALL) result = fails ? -1 : CALL;            \
-    int error = fails ? EIO : errno;                        \
+    int error = fails ? fails : errno;                      \
     if (result < 0 && error != EINTR) note_fault(name);     \
     snprintf(line, sizeof line, OPERATION " %s\n", name);   \
     if (result >= 0) note(line);                            \

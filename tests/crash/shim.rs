@@ -38,7 +38,7 @@ impl Shim {
         .to_vec()
     }
 
-    /// From now on this fails: `write 3 once`.
+    /// From now on this fails: `write 3 once EIO`.
     pub fn order(&self, order: &str) {
         let whole = self.switch.with_extension("new");
         std::fs::write(&whole, order).expect("written");

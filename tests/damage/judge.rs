@@ -28,13 +28,11 @@ pub enum Found {
     RefusedOpening(String),
     /// It opens, and something in it cannot be read: a broker stops at that.
     RefusedReading(String),
-    /// It opens and reads, and an audit says what is wrong.
-    RefusedAudit(String),
     /// It is the ledger as it stood at this position, before a statement that a client holds.
     Earlier(u64),
     /// It is what it was.
     Same,
-    /// It is another ledger, and nothing says so.
+    /// It is another ledger, and a broker would serve it. (That an audit finds out later is too late.)
     Different(String),
 }
 
@@ -44,7 +42,6 @@ impl Found {
         match self {
             Self::RefusedOpening(_) => "refused at opening",
             Self::RefusedReading(_) => "refused when read",
-            Self::RefusedAudit(_) => "found by an audit",
             Self::Earlier(_) => "an earlier ledger",
             Self::Same => "the same ledger",
             Self::Different(_) => "ANOTHER LEDGER",
@@ -54,7 +51,7 @@ impl Found {
     /// What was said, if it was refused.
     pub fn said(&self) -> Option<&str> {
         match self {
-            Self::RefusedOpening(said) | Self::RefusedReading(said) | Self::RefusedAudit(said) => Some(said),
+            Self::RefusedOpening(said) | Self::RefusedReading(said) => Some(said),
             _ => None,
         }
     }
@@ -86,7 +83,6 @@ fn read(specimen: &Specimen, store: &Store) -> Found {
         let before = *heads.last().expect("never empty");
         match Record::read(bytes, before) {
             Ok((_, head)) => heads.push(head),
-            // An audit goes no further.
             Err(error) => broken = broken.take().or(Some(error.to_string())),
         }
         Ok(())
@@ -95,7 +91,7 @@ fn read(specimen: &Specimen, store: &Store) -> Found {
         return Found::RefusedReading(format!("{error:#}"));
     }
     if let Some(error) = broken {
-        return Found::RefusedAudit(error);
+        return Found::Different(error);
     }
     let there = match scan(store) {
         Ok(there) => there,
@@ -110,7 +106,7 @@ fn read(specimen: &Specimen, store: &Store) -> Found {
     }
     let (true_head, true_digest) = specimen.truth[place];
     if there.totals.head != head || !there.broken.is_empty() || there.digest != true_digest {
-        return Found::RefusedAudit(format!("the rows are not what the log leads to: {:?}", there.broken));
+        return Found::Different(format!("the rows are not what the log leads to: {:?}", there.broken));
     }
     if place + 1 == specimen.truth.len() {
         return Found::Same;

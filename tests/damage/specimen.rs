@@ -1,6 +1,7 @@
-//! The ledger that is damaged: small, made by a real broker's commands, with every kind of event that can be had without
-//! waiting for weeks, in sorted files and in the write-ahead log.
+//! The ledger that is damaged: small, made by a real broker's commands, in sorted files and in the write-ahead log. Its
+//! first life was four months ago, so that e-coins were refunded.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,35 @@ use netpay_broker::store::Store;
 use netpay_ledger::memory::Memory;
 use netpay_ledger::record::Record;
 use netpay_protocol::ids::Digest;
+use netpay_protocol::limits::DAY_MS;
+use netpay_protocol::messages::Buy;
 use netpay_protocol::redemption::Head;
 use netpay_protocol::suite::Suite;
-use netpay_tests::processes::World;
+use netpay_tests::events;
+use netpay_tests::processes::{World, until};
 use netpay_tests::raw_peer::{Coin, RawPeer};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+/// How long ago the first life was: e-coins can be redeemed for 120 days, and are refunded a day later.
+const PAST_DAYS: u64 = 122;
+/// Every kind of event that a broker has by itself, without a backup, an off-line peer's keys, or a debtor's money.
+const KINDS: [&str; 14] = [
+    "AccountOpened",
+    "AccountReinstated",
+    "AccountSuspended",
+    "BatchRedeemed",
+    "BrokerKeysRotated",
+    "ClockConfirmed",
+    "ClockDoubted",
+    "DoubleSpendDetected",
+    "EcoinExpired",
+    "EcoinsIssued",
+    "FundsCredited",
+    "PayoutFailed",
+    "PayoutRequested",
+    "PayoutSettled",
+];
 
 /// See the module.
 pub struct Specimen {
@@ -29,17 +53,23 @@ impl Specimen {
     /// Makes one.
     pub fn make() -> Self {
         let world = World::new();
+        world.set_clock(&format!("-{PAST_DAYS}d"));
         let broker = world.init_broker(&[]).parse().expect("an id");
         let runtime = Runtime::new().expect("threads");
         let seen = runtime.block_on(async {
             let peer = RawPeer::connect(&world.nats_url(), broker).await.expect("NATS is there");
             let (alice, bob, carol) = (peer.sibling(), peer.sibling(), peer.sibling());
             let serving = world.serve_broker();
-            let mut coins = first_life(&world, &alice, &bob, &carol).await;
+            first_life(&world, &alice, &bob, &carol).await;
             assert_eq!(serving.terminate(), Some(0));
+            world.set_clock("+0");
+            let serving = world.serve_broker();
+            second_life(&world, &alice);
+            assert_eq!(serving.terminate(), Some(0));
+            world.broker(&["key", "rotate", "statement"]);
             // What one life left in its log the next one sorts into files.
             let serving = world.serve_broker();
-            let seen = second_life(&world, &alice, &bob, &mut coins).await;
+            let seen = third_life(&world, &alice, &bob).await;
             serving.kill();
             seen
         });
@@ -98,40 +128,52 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-async fn first_life(world: &World, alice: &RawPeer, bob: &RawPeer, carol: &RawPeer) -> Vec<Coin> {
+/// Buys in the first life, by whose clock the order would be good for months.
+async fn buy_then(payer: &RawPeer, mut order: Buy) -> Vec<Coin> {
+    order.buy.content.valid_until_ms -= PAST_DAYS * DAY_MS;
+    order.buy = payer.sign(order.buy.content);
+    payer.buy(&order).await.expect("bought")
+}
+
+async fn first_life(world: &World, alice: &RawPeer, bob: &RawPeer, carol: &RawPeer) {
     world.credit(&alice.id().to_string(), 1_000, "a deposit");
-    let mut coins = alice.buy(&alice.order(40, 4, Suite::Sha256)).await.expect("bought");
-    coins.extend(alice.buy(&alice.order(40, 4, Suite::Md5)).await.expect("bought"));
+    let mut coins = buy_then(alice, alice.order(40, 4, Suite::Sha256)).await;
+    coins.extend(buy_then(alice, alice.order(40, 4, Suite::Md5)).await);
     for (coin, through) in coins.iter().zip(3..) {
         let grant = alice.grant(coin, (1, through + 1), bob.id());
         bob.redeem(&bob.batch(vec![RawPeer::claim(coin, &grant, through)])).await.expect("a statement");
     }
-    let id = alice.id().to_string();
-    world.broker(&["account", "suspend", &id]);
-    world.broker(&["account", "reinstate", &id]);
-    for (verb, option) in [("settle", "--reference"), ("fail", "--reason")] {
-        let payout = bob.pay_out(&bob.withdrawal(2, "bob's bank")).await.expect("requested");
-        world.broker(&["payout", verb, &bob.id().to_string(), &payout.request.to_string(), option, "4711"]);
-    }
     let cheat = alice.sibling();
     world.credit(&cheat.id().to_string(), 10, "a cheat's deposit");
-    let coin = cheat.buy(&cheat.order(10, 1, Suite::Sha256)).await.expect("bought").remove(0);
+    let coin = buy_then(&cheat, cheat.order(10, 1, Suite::Sha256)).await.remove(0);
     for payee in [bob, carol] {
         let grant = cheat.grant(&coin, (1, 6), payee.id());
         payee.redeem(&payee.batch(vec![RawPeer::claim(&coin, &grant, 5)])).await.expect("a statement");
     }
-    coins
+}
+
+/// The clock has leapt: it is confirmed, and what was not redeemed is refunded.
+fn second_life(world: &World, alice: &RawPeer) {
+    let id = alice.id().to_string();
+    let confirm = ["--json", "ledger", "confirm-clock", "--reason", "that long", "--config", "broker"];
+    until("a clock in doubt", || (world.run("netpay-broker", &confirm).code == 0).then_some(()));
+    let paid: u64 = (3..11).sum();
+    until("the refunds", || (world.broker(&["account", "show", &id])["balance_units"] == 1_000 - paid).then_some(()));
+    world.broker(&["account", "suspend", &id]);
+    world.broker(&["account", "reinstate", &id]);
 }
 
 /// Ends with a statement, whose head it returns.
-async fn second_life(world: &World, alice: &RawPeer, bob: &RawPeer, coins: &mut Vec<Coin>) -> Head {
-    world.credit(&alice.id().to_string(), 10, "another deposit");
+async fn third_life(world: &World, alice: &RawPeer, bob: &RawPeer) -> Head {
+    for (verb, option) in [("settle", "--reference"), ("fail", "--reason")] {
+        let payout = bob.pay_out(&bob.withdrawal(2, "bob's bank")).await.expect("requested");
+        world.broker(&["payout", verb, &bob.id().to_string(), &payout.request.to_string(), option, "4711"]);
+    }
     // The write-ahead log is read in blocks of 32 KiB: it must have several of them, for one that is lost to leave a gap.
     for _ in 0..6 {
         alice.buy(&alice.order(1, 30, Suite::Sha256)).await.expect("bought");
     }
-    coins.extend(alice.buy(&alice.order(40, 2, Suite::Sha256)).await.expect("bought"));
-    bob.pay_out(&bob.withdrawal(1, "bob's bank")).await.expect("requested");
+    let coins = alice.buy(&alice.order(40, 4, Suite::Sha256)).await.expect("bought");
     let grants = coins.iter().map(|coin| (coin, alice.grant(coin, (20, 31), bob.id())));
     let batch = bob.batch(grants.map(|(coin, grant)| RawPeer::claim(coin, &grant, 30)).collect());
     bob.redeem(&batch).await.expect("a statement");
@@ -148,16 +190,18 @@ async fn second_life(world: &World, alice: &RawPeer, bob: &RawPeer, coins: &mut 
 /// Replays the log in memory.
 fn truth(dir: &Path) -> Vec<(Head, Digest)> {
     let store = Store::open_read_only(dir).expect("not damaged yet");
-    let (mut memory, mut head) = (Memory::default(), Head::default());
+    let (mut memory, mut head, mut kinds) = (Memory::default(), Head::default(), BTreeSet::new());
     let mut truth = vec![(head, memory.scan().digest)];
     let read = store.each_record(1, &mut |_, bytes| {
         let (record, next) = Record::read(bytes, head)?;
         head = next;
         memory.replay(&record);
+        kinds.extend(record.events.iter().map(events::name));
         truth.push((head, memory.scan().digest));
         Ok(())
     });
     read.expect("not damaged yet");
+    assert_eq!(kinds.iter().copied().collect::<Vec<_>>(), KINDS);
     assert_eq!(scan(&store).expect("not damaged yet").digest, memory.scan().digest);
     truth
 }

@@ -2,6 +2,7 @@
 
 pub mod buyer;
 pub mod campaign;
+pub mod events;
 pub mod forger;
 pub mod impostor;
 pub mod processes;
