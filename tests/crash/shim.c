@@ -3,7 +3,7 @@
  *   NETPAY_FAULT_UNDER   the directory
  *   NETPAY_FAULT_SWITCH  a file; while it exists, what it says fails: "write 3 once EIO" (the third write from then on),
  *                        "sync 1 lasting EIO" (every one from the first on), "sort 1 once ENOSPC" (either, by RocksDB's own
- *                        threads that sort files beside the writer)
+ *                        threads that sort files beside the writer; the others do not count those)
  *   NETPAY_FAULT_NOTES   a file that gets a line for each: "write NAME" and "sync NAME" (done), "answer" (about to be sent),
  *                        "fault MS NAME" (failed, by us or by itself)
  *
@@ -78,7 +78,7 @@ static int is_to_fail(const char *operation) {
   (void)!syscall(SYS_read, fd, said, sizeof said - 1);
   syscall(SYS_close, fd);
   if (sscanf(said, "%15s %ld %15s %15s", which, &nth, how, error) != 4) return 0;
-  if (strcmp(which, "sort") == 0 ? !is_sorting() : strcmp(which, operation) != 0) return 0;
+  if (is_sorting() ? strcmp(which, "sort") != 0 : strcmp(which, operation) != 0) return 0;
   long now = atomic_fetch_add(&counted, 1) + 1;
   int fails = strcmp(how, "once") == 0 ? now == nth : now >= nth;
   return !fails ? 0 : strcmp(error, "ENOSPC") == 0 ? ENOSPC : EIO;
