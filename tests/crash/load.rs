@@ -138,7 +138,7 @@ impl Clients {
     async fn a_mixed_batch(&self, dice: &mut Dice) {
         let payee = dice.place(self.peers.len());
         let good = self.a_claim(dice, payee).await;
-        let stranger = self.peers[0].sibling();
+        let stranger = self.peers[0].puppet();
         let mut wrong_word = self.a_claim(dice, payee).await;
         wrong_word.word = good.word;
         let mut not_granted = self.a_claim(dice, payee).await;
@@ -178,7 +178,7 @@ impl Clients {
 
     /// A cheat with money for one e-coin grants the same words twice.
     async fn a_double_spend(&self, dice: &mut Dice) {
-        let cheat = self.peers[0].sibling();
+        let cheat = self.peers[0].puppet();
         self.credit(cheat.id(), 2 * u64::from(WORDS), format!("for {}", cheat.id())).await;
         let coin = self.buy(&cheat, &cheat.order(WORDS, 1, Suite::Sha256)).await.expect("there is money").remove(0);
         let ecoin = coin.touchstone.content.ecoin;
@@ -245,7 +245,7 @@ impl Clients {
 
     /// More than there is.
     async fn a_rejected_purchase(&self, dice: &mut Dice) {
-        let payer = dice.one(&self.peers).sibling();
+        let payer = dice.one(&self.peers).puppet();
         self.credit(payer.id(), 10, format!("for {}", payer.id())).await;
         rejected(self.buy(&payer, &payer.order(11, 1, Suite::Sha256)).await, Kind::InsufficientFunds);
         let mut dear: Buy = payer.order(10, 1, Suite::Sha256);
@@ -256,7 +256,7 @@ impl Clients {
 
     /// An operator suspends somebody who has nothing to do with the others, and lifts it again.
     async fn a_suspension(&self) {
-        let peer = self.peers[0].sibling().id();
+        let peer = self.peers[0].puppet().id();
         self.credit(peer, 1, format!("for {peer}")).await;
         let suspended = self.order(&Order::Suspend { peer, reason: "a question".into() }).await.expect("it is not");
         let lifted = self.order(&Order::Reinstate { peer, reason: "answered".into() }).await.expect("it is");

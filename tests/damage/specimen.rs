@@ -58,7 +58,7 @@ impl Specimen {
         let runtime = Runtime::new().expect("threads");
         let seen = runtime.block_on(async {
             let peer = RawPeer::connect(&world.nats_url(), broker).await.expect("NATS is there");
-            let (alice, bob, carol) = (peer.sibling(), peer.sibling(), peer.sibling());
+            let (alice, bob, carol) = (peer.puppet(), peer.puppet(), peer.puppet());
             let serving = world.serve_broker();
             first_life(&world, &alice, &bob, &carol).await;
             assert_eq!(serving.terminate(), Some(0));
@@ -143,7 +143,7 @@ async fn first_life(world: &World, alice: &RawPeer, bob: &RawPeer, carol: &RawPe
         let grant = alice.grant(coin, (1, through + 1), bob.id());
         bob.redeem(&bob.batch(vec![RawPeer::claim(coin, &grant, through)])).await.expect("a statement");
     }
-    let cheat = alice.sibling();
+    let cheat = alice.puppet();
     world.credit(&cheat.id().to_string(), 10, "a cheat's deposit");
     let coin = buy_then(&cheat, cheat.order(10, 1, Suite::Sha256)).await.remove(0);
     for payee in [bob, carol] {
@@ -178,7 +178,7 @@ async fn third_life(world: &World, alice: &RawPeer, bob: &RawPeer) -> Head {
     let batch = bob.batch(grants.map(|(coin, grant)| RawPeer::claim(coin, &grant, 30)).collect());
     bob.redeem(&batch).await.expect("a statement");
     // Small records come last: every byte of them is going to be cut off.
-    let id = alice.sibling().id().to_string();
+    let id = alice.puppet().id().to_string();
     world.credit(&id, 1, "a last deposit");
     world.broker(&["account", "suspend", &id]);
     world.broker(&["account", "reinstate", &id]);

@@ -117,11 +117,6 @@ impl RawPeer {
         Ok(Self { client, broker: self.broker, peer: self.peer, key, sealing: Arc::clone(&self.sealing), nkey })
     }
 
-    /// Another peer at once, see [`Self::puppet`].
-    pub fn sibling(&self) -> Self {
-        self.puppet()
-    }
-
     /// Its id.
     pub fn id(&self) -> PeerId {
         self.peer
