@@ -36,6 +36,8 @@ struct File {
     http: String,
     #[serde(default)]
     operators: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former_operators: Vec<String>,
     #[serde(default)]
     policy: PolicyFile,
     #[serde(default)]
@@ -105,6 +107,8 @@ pub struct Config {
     pub http: String,
     /// Who may give orders.
     pub operators: Vec<PublicKey>,
+    /// Who might once: the audit believes their orders of that time.
+    pub former_operators: Vec<PublicKey>,
     /// What may be bought.
     pub policy: Policy,
     /// Bounds.
@@ -128,7 +132,9 @@ impl Config {
         })?;
         let file: File = toml::from_str(&text).with_context(|| format!("{} is not as expected", path.display()))?;
         let dir = path.parent().map(Path::to_owned).unwrap_or_default();
-        let operator = |text: &String| text.parse().with_context(|| format!("operators: {text:?} is no public key"));
+        let operator = |text: &String| {
+            text.parse().with_context(|| format!("operators, former_operators: {text:?} is no public key"))
+        };
         let PolicyFile { spend_days, redeem_days, md5_most_units } = file.policy;
         let days = |days: u64| days.checked_mul(DAY_MS).filter(|ms| *ms < u64::from(u32::MAX) * 1_000);
         let (Some(spend_ms), Some(redeem_ms)) = (days(spend_days), days(redeem_days)) else {
@@ -143,6 +149,7 @@ impl Config {
             nats_creds: from_env(&["NETPAY_NATS_CREDS", "NATS_CREDS"]).map(PathBuf::from),
             http: from_env(&["NETPAY_HTTP"]).unwrap_or(file.http),
             operators: file.operators.iter().map(operator).collect::<Result<_, _>>()?,
+            former_operators: file.former_operators.iter().map(operator).collect::<Result<_, _>>()?,
             policy: Policy { spend_ms, redeem_ms, md5_most_units },
             queues: file.queues,
             dir,
@@ -157,6 +164,7 @@ impl Config {
             nats_url: nats_url.into(),
             http: http.into(),
             operators: operators.iter().map(ToString::to_string).collect(),
+            former_operators: vec![],
             policy: PolicyFile::default(),
             queues: Queues::default(),
         };

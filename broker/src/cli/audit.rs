@@ -21,7 +21,8 @@ Examples:
   netpay-broker ledger audit --config broker
   netpay-broker ledger audit --statement saved-by-a-peer.statement --scratch /var/tmp
 
-Reads the log from its first record, believes the key list and the operators' keys of the configuration, and says the
+Reads the log from its first record, believes the key list and the keys in the configuration's operators and
+former_operators (where a key goes that may give no more orders), and says the
 first difference. A scratch file in DIR keeps what a long log leads to; memory stays below 512 MiB.")]
 pub(super) struct Audit {
     /// A statement that a peer saved (netpay statement --batch ID --save FILE): whether the log tells the same history.
@@ -38,7 +39,8 @@ impl Audit {
     pub(super) fn run(self) -> anyhow::Result<Said> {
         let config = self.at.load()?;
         let keys = config.keys().read_list(config.broker)?.verify(config.broker)?;
-        let trust = Trust { broker: config.broker, keys, operators: config.operators.clone() };
+        let operators = [config.operators.as_slice(), &config.former_operators].concat();
+        let trust = Trust { broker: config.broker, keys, operators };
         let saved = self.statement.as_deref().map(statement::read).transpose()?;
         // As RocksDB shows it to readers the directory stands still, also while a broker adds to it.
         let store = Store::open_read_only(&config.ledger())?;
