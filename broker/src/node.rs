@@ -28,7 +28,7 @@ use crate::index::{IndexStore, Limits};
 use crate::journal::local::LocalJournal;
 use crate::keys::operator_id;
 use crate::ports::reply::InFlight;
-use crate::ports::{Observe, State, now_ms};
+use crate::ports::{Copies, Observe, State, now_ms};
 use crate::store::{Hold, Store};
 use crate::telemetry::{http, metrics::Metrics};
 
@@ -200,6 +200,7 @@ impl Node {
         keys: crate::keys::BrokerKeys,
     ) -> anyhow::Result<()> {
         let state: Arc<dyn State> = Arc::<Store>::clone(&store);
+        let copies: Arc<dyn Copies> = Arc::<Store>::clone(&store);
         let observe: Arc<dyn Observe> = Arc::<Metrics>::clone(metrics);
         let totals = load::totals(&&*state)?;
         metrics.start(&totals);
@@ -211,6 +212,7 @@ impl Node {
         let desk = Arc::new(Desk {
             keys,
             state: Arc::clone(&state),
+            copies,
             ledger: ledger.clone(),
             policy: config.policy,
             operators: config.operators.clone(),

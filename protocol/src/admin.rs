@@ -168,6 +168,9 @@ pub enum Order {
         #[n(0)]
         reason: String,
     },
+    /// Put a copy of the ledger beside it, for a backup. Answer: [`LedgerView`] with a head that is in the copy.
+    #[n(14)]
+    Backup {},
 }
 
 impl Order {
@@ -187,6 +190,7 @@ impl Order {
             Self::FailPayout { .. } => "fail-payout",
             Self::Reconcile { .. } => "reconcile",
             Self::ConfirmClock { .. } => "confirm-clock",
+            Self::Backup {} => "backup",
         }
     }
 }

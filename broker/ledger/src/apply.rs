@@ -123,7 +123,9 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
         }
         Event::LedgerRestored { incarnation, head, head_at_ms } => {
             ws.totals.incarnation = Some(*incarnation);
-            ws.totals.restored = Some(RestoredFrom { head: *head, head_at_ms: *head_at_ms });
+            // What was lost before this backup, too, may still come back.
+            let since_ms = ws.totals.restored.map_or(*head_at_ms, |before| before.head_at_ms.min(*head_at_ms));
+            ws.totals.restored = Some(RestoredFrom { head: *head, head_at_ms: since_ms });
         }
         Event::LedgerReconciled { .. } => ws.totals.restored = None,
         Event::ClockConfirmed { .. } => ws.totals.clock_doubted_at_ms = None,

@@ -12,7 +12,7 @@ use netpay_protocol::runs::Run;
 use netpay_protocol::touchstone::Touchstone;
 
 /// What verifying a signature costs, in hash steps.
-const SIGNATURE_STEPS: u64 = 500;
+pub const SIGNATURE_STEPS: u64 = 500;
 const MOST_STEPS: PaywordIndex = PaywordIndex(MAX_CHAIN_LENGTH);
 
 /// A claim after its check.

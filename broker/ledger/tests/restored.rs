@@ -165,6 +165,30 @@ fn an_ecoin_prepared_longer_ago_than_a_minute_is_not_sold() {
     world.execute(command).expect("just in time");
 }
 
+/// Lost, restored, backed up before its payee came, lost and restored again: it is older than the second backup.
+#[test]
+fn an_ecoin_lost_before_the_last_but_one_restore_comes_back_while_nothing_was_reconciled() {
+    let mut world = given_a_purchase_was_lost();
+    let touchstone = a(&world);
+    world.now_ms = LATER_MS + 3_600_000;
+    world.credit("bob", 1);
+    let backup = world.ledger.clone();
+    restore(&mut world, backup);
+    assert_eq!(bring(&mut world, touchstone), Some((10, 0)));
+}
+
+#[test]
+fn after_reconciling_an_ecoin_of_before_the_next_backup_stays_lost() {
+    let mut world = given_a_purchase_was_lost();
+    let touchstone = a(&world);
+    reconcile(&mut world).expect("restored");
+    world.now_ms = LATER_MS + 3_600_000;
+    world.credit("bob", 1);
+    let backup = world.ledger.clone();
+    restore(&mut world, backup);
+    assert_eq!(bring(&mut world, touchstone), None);
+}
+
 /// It was refunded before the backup: the backup knows it, and it stays refunded.
 #[test]
 fn a_refunded_ecoin_is_not_brought_back() {

@@ -24,12 +24,15 @@ use crate::ports::now_ms;
 const LIFE_MS: u64 = 60_000;
 /// How long to wait for one answer.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long to wait for one that takes long by its nature.
+const LONG_WAIT: Duration = Duration::from_secs(50);
 
 /// A way to a running broker.
 pub struct Operator {
     client: Client,
     key: SigningKey,
     config: Config,
+    wait: Duration,
 }
 
 impl Operator {
@@ -37,7 +40,12 @@ impl Operator {
     pub async fn connect(config: &Config) -> anyhow::Result<Self> {
         let key = config.keys().signing_key("operator")?;
         let client = super::connect(config, "netpay-operator").await?;
-        Ok(Self { client, key, config: config.clone() })
+        Ok(Self { client, key, config: config.clone(), wait: WAIT })
+    }
+
+    /// The same, for orders that take long.
+    pub fn patient(self) -> Self {
+        Self { wait: LONG_WAIT, ..self }
     }
 
     /// Gives an order. Sent again with the same id while the broker is busy, so that it is carried out once.
@@ -73,7 +81,8 @@ impl Operator {
     }
 
     async fn send(&self, op: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let asked = tokio::time::timeout(WAIT, self.client.request(subjects::admin(op), bytes.to_vec().into())).await;
+        let asked =
+            tokio::time::timeout(self.wait, self.client.request(subjects::admin(op), bytes.to_vec().into())).await;
         let url = &self.config.nats_url;
         let message = match asked {
             Ok(Ok(message)) => message,
@@ -87,7 +96,9 @@ impl Operator {
             Ok(Err(error)) => {
                 return Err(Unreachable(format!("the broker cannot be reached at {url}: {error}")).into());
             }
-            Err(_) => bail!(Unreachable(format!("the broker did not answer at {url} within {} s", WAIT.as_secs()))),
+            Err(_) => {
+                bail!(Unreachable(format!("the broker did not answer at {url} within {} s", self.wait.as_secs())))
+            }
         };
         if message.headers.as_ref().is_some_and(|headers| headers.get(NATS_SERVICE_ERROR_CODE).is_some()) {
             let problem: Problem = wire::decode(&message.payload).context("the broker's answer is not understood")?;

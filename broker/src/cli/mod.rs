@@ -2,6 +2,7 @@
 
 mod account;
 mod audit;
+mod backup;
 mod doublespend;
 mod ecoin;
 mod evidence;
@@ -85,6 +86,9 @@ enum Command {
     /// Double spends: list, export, verify.
     #[command(subcommand)]
     Doublespend(doublespend::Doublespend),
+    /// Backups of the ledger: create, verify, restore.
+    #[command(subcommand)]
+    Backup(backup::Backup),
 }
 
 /// Which broker.
@@ -138,6 +142,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Ledger(command) => command.run().await,
             Command::Key(command) => command.run().map(Some),
             Command::Doublespend(command) => command.run().await,
+            Command::Backup(command) => command.run().await.map(Some),
         }
     });
     match result {
@@ -182,7 +187,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() {
         return 2;
     }
-    if error.is::<BrokenLog>() {
+    if error.is::<BrokenLog>() || error.is::<backup::NotGood>() {
         return 7;
     }
     1

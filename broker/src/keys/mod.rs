@@ -9,13 +9,14 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use netpay_protocol::chain::ChainMaster;
+use netpay_protocol::chain::{ChainMaster, reaches_root};
 use netpay_protocol::ids::{BrokerId, Digest, Kid, from_hex, to_hex};
 use netpay_protocol::key_list::{KeyList, ListedKey, Purpose, SignedKeyList};
 use netpay_protocol::keys::{PublicKey, SigningKey};
 use netpay_protocol::layout::{Layout, Signed};
 use netpay_protocol::limits::{DAY_MS, MAX_KEY_LIST_LIFE_MS};
 use netpay_protocol::query::Answer;
+use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 use zeroize::Zeroizing;
 
@@ -255,6 +256,12 @@ impl BrokerKeys {
     /// The kid that notices carry.
     pub fn notice_kid(&self) -> Kid {
         Kid::of(&self.notice.public())
+    }
+
+    /// The epoch whose master key made this e-coin's chain; none that we hold: it is no e-coin of ours, whatever signed it.
+    pub fn epoch_of(&self, t: &Touchstone) -> Option<u32> {
+        let last = self.master.last_word(t.suite, &t.ecoin, t.n);
+        reaches_root(t.suite, &t.ecoin, &t.root, t.n, &last).then_some(EPOCH)
     }
 
     /// Signs a touchstone or sealed paywords.

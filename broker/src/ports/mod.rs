@@ -1,11 +1,13 @@
 //! What the actors need of the world. Adapters implement these; nothing here knows how.
 
+pub mod copies;
 pub mod journal;
 pub mod listings;
 pub mod observe;
 pub mod reply;
 pub mod state;
 
+pub use copies::Copies;
 pub use journal::Journal;
 pub use listings::Listings;
 pub use observe::Observe;

@@ -16,10 +16,13 @@ use rocksdb::{
 
 use crate::ports::state::StateError;
 
+mod copy;
 mod read;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+
+pub use copy::copy_of;
 
 const RECORDS: &str = "events";
 const READ_ONLY_TRIES: u32 = 40;

@@ -9,6 +9,7 @@
 //! * `NETPAY_CRASH_LOG=FILE`: every point that is reached adds its name to FILE, the last one included.
 
 pub mod agent;
+pub mod backup;
 pub mod broker;
 
 /// The list of a program's points: `points! { Kept = "kept", Sent = "sent" }`.

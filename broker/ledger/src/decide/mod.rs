@@ -9,6 +9,7 @@ mod restore;
 mod rotate;
 
 pub use expire::GRACE_MS;
+pub use restore::is_lost;
 
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::keys::PublicKey;

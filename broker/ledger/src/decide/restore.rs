@@ -52,7 +52,7 @@ pub(super) fn decide(
 }
 
 /// Sold in an earlier life, after the backup, and still to be redeemed.
-fn is_lost(t: &Touchstone, facts: &Facts, restored: &RestoredFrom) -> bool {
+pub fn is_lost(t: &Touchstone, facts: &Facts, restored: &RestoredFrom) -> bool {
     t.incarnation < facts.incarnation
         && t.issued_at_ms.saturating_add(MAX_PREPARATION_MS) >= restored.head_at_ms
         && facts.now_ms < t.redeem_until_ms

@@ -92,7 +92,8 @@ fn action(said: &Said, admin: Signed<Admin>) -> Option<(Action, About)> {
         Said::FailPayout { payout, reason } => (Action::FailPayout { order, payout, reason }, About::Payout(payout)),
         Said::Reconcile { .. } => (Action::Reconcile { order }, About::Ledger),
         Said::ConfirmClock { .. } => (Action::ConfirmClock { order }, About::Ledger),
-        Said::ListPayouts { .. }
+        Said::Backup {}
+        | Said::ListPayouts { .. }
         | Said::ListAccounts { .. }
         | Said::ShowAccount { .. }
         | Said::ShowEcoin { .. }
@@ -123,6 +124,7 @@ fn read(desk: &Desk, said: &Said, about: Digest) -> Result<Signed<Answer>, Probl
         Said::ListDoubleSpends { after } => {
             Ok(desk.keys.answer(about, now, &desk.read(views::double_spends(state, *after))))
         }
+        Said::Backup {} => desk.copy_ledger(about),
         Said::ListPayouts { after } => Ok(desk.keys.answer(about, now, &desk.read(views::payouts(state, *after)))),
         other => Err(Problem::new(Kind::Malformed, format!("{} changes something", other.op()))),
     }
@@ -137,6 +139,15 @@ impl Desk {
             clock_trusted: self.clock.is_trusted(),
             head: totals.head,
         }
+    }
+
+    /// Makes the copy that a backup is made of. The head is read first: what was committed then is in the copy.
+    fn copy_ledger(&self, about: Digest) -> Result<Signed<Answer>, Problem> {
+        let view = self.ledger_view();
+        self.copies.copy_beside().map_err(|error| {
+            Problem::new(Kind::Conflict, format!("the ledger cannot be copied beside its place: {error}"))
+        })?;
+        Ok(self.keys.answer(about, now_ms(), &view))
     }
 
     /// An account as it stands now, in answer to the order with this digest.

@@ -7,6 +7,7 @@ pub mod budget;
 mod buy;
 mod payout;
 mod redeem;
+mod restore;
 mod rotate;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +36,7 @@ use super::views::account_view;
 use crate::config::Policy;
 use crate::keys::BrokerKeys;
 use crate::ports::state::StateError;
-use crate::ports::{Reply, State, fail_stop, now_ms};
+use crate::ports::{Copies, Reply, State, fail_stop, now_ms};
 
 /// One decoded request with its way back.
 pub struct Job {
@@ -73,6 +74,8 @@ pub struct Desk {
     pub keys: BrokerKeys,
     /// What is committed.
     pub state: Arc<dyn State>,
+    /// Makes copies of it.
+    pub copies: Arc<dyn Copies>,
     /// The writer.
     pub ledger: Address<Order>,
     /// What may be bought.

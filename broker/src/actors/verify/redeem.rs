@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use netpay_crash_point::broker::Point;
-use netpay_ledger::command::{Action, Command, Request};
+use netpay_ledger::command::{Action, Command, OpenAccount, Request};
 use netpay_ledger::event::{Event, RedeemedClaim};
 use netpay_ledger::record::{Record, hash};
 use netpay_ledger::rows::{AccountRow, EcoinRow};
 use netpay_ledger::verify::{self, CheckedClaim};
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::{Digest, PeerId, RequestId};
+use netpay_protocol::keys::PublicKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::messages::Redeem;
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::redemption::{Head, Line, RedemptionBatch, Statement};
 
 use super::Desk;
+use super::restore::Lost;
 use crate::actors::ledger::{Order, Outcome, Settled};
 use crate::actors::refusals::{again, check_broker, rejected};
 use crate::ports::{Reply, now_ms};
@@ -30,7 +32,7 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
         Err(problem) => reply.problem(problem),
         Ok(Prepared::Before(record)) => reply.result(desk.statement_of(&record, payee)),
         Ok(Prepared::Nothing(statement)) => reply.message(&*statement),
-        Ok(Prepared::New(command, costs)) => {
+        Ok(Prepared::New(New { request: id, lost, claims, costs, opening, signed_by })) => {
             let at = Arc::clone(desk);
             Point::RedeemChecked.reached();
             let answer = move |settled: Settled| {
@@ -48,7 +50,14 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
                 let balance = settled.balance.unwrap_or(Units::ZERO);
                 reply.message(&at.statement(payee, (request, digest), lines, balance, settled.head));
             };
-            desk.order(Order { command: *command, answer: Box::new(answer) });
+            let at = Arc::clone(desk);
+            desk.restore_first(payee, lost, claims, move |claims| match claims {
+                Err(problem) => answer(Settled { outcome: Err(problem), head: Head::default(), balance: None }),
+                Ok(claims) => {
+                    let action = Action::RedeemBatch { claims, opening, payee, signed_by };
+                    at.order(Order { command: Command { request: Some(id), action }, answer: Box::new(answer) });
+                }
+            });
         }
     }
 }
@@ -56,12 +65,23 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
 enum Prepared {
     Before(Box<Record>),
     Nothing(Box<Signed<Statement>>),
-    /// With what checking each claim has cost.
-    New(Box<Command>, Vec<u64>),
+    New(New),
+}
+
+/// A batch for the writer.
+struct New {
+    request: Request,
+    /// E-coins to be taken in before: the ledger is a restored backup.
+    lost: Lost,
+    claims: Vec<CheckedClaim>,
+    /// What checking each claim has cost.
+    costs: Vec<u64>,
+    opening: Option<OpenAccount>,
+    signed_by: PublicKey,
 }
 
 fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Problem> {
-    let Redeem { batch, register, .. } = message;
+    let Redeem { batch, register, touchstones } = message;
     check_broker::<RedemptionBatch>(batch.content.broker, desk.broker())?;
     let payee = batch.content.payee;
     let request = Request { signer: payee, id: batch.content.request, digest };
@@ -71,12 +91,16 @@ fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Pro
     }
     desk.check_seen(batch.content.seen)?;
     desk.budget.check(payee)?;
+    let lost = desk.lost_ecoins(payee, &batch.content.claims, touchstones)?;
     let mut ecoins: BTreeMap<_, Option<EcoinRow>> = BTreeMap::new();
     let claims = batch.content.claims.into_iter().map(|claim| {
         let row = ecoins.entry(claim.ecoin()).or_insert_with_key(|ecoin| desk.row(ecoin));
-        verify::check(claim, payee, row.as_ref().map(|row| &row.touchstone.content))
+        let known = row.as_ref().map(|row| &row.touchstone.content);
+        let touchstone = known.or_else(|| lost.get(&claim.ecoin()).map(|(touchstone, _)| &touchstone.content));
+        verify::check(claim, payee, touchstone)
     });
     let claims: Vec<_> = claims.collect();
+    let lost = desk.with_proof(payee, lost, &claims);
     desk.budget.charge(payee, cost_of_refused(&claims));
     let lines: Option<Vec<_>> = claims.iter().map(|claim| claim.refused().map(Line::refused)).collect();
     if let Some(lines) = lines {
@@ -85,8 +109,7 @@ fn prepare(desk: &Desk, message: Redeem, digest: Digest) -> Result<Prepared, Pro
         return Ok(Prepared::Nothing(Box::new(desk.statement(payee, (request.id, digest), lines, balance, head))));
     }
     let costs = claims.iter().map(CheckedClaim::cost).collect();
-    let action = Action::RedeemBatch { claims, opening: signer.opening, payee, signed_by: signer.key };
-    Ok(Prepared::New(Box::new(Command { request: Some(request), action }), costs))
+    Ok(Prepared::New(New { request, lost, claims, costs, opening: signer.opening, signed_by: signer.key }))
 }
 
 /// What checking the claims cost that will credit nothing.
