@@ -118,7 +118,7 @@ impl From<errands::Error> for Failure {
         let text = error.to_string();
         match error {
             errands::Error::Rejected(problem) if problem.kind == Kind::Fork => {
-                Self::new(code(&problem), format!("{text}; to be paid what it lost, run: netpay redeem --all"))
+                Self::new(code(&problem), format!("{text}; everything is kept and asked for again: netpay redeem"))
             }
             errands::Error::Rejected(problem) => Self::new(code(&problem), text),
             errands::Error::Call(error) => {

@@ -13,7 +13,7 @@ use crate::ports::{Entry, History as _, Reference, Wanted};
 /// to the wallet, to the till, and to the balance at the broker.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Events: buy, buy_refused, buy_dropped, grant, refused, accept, redeem, paid_before, double_spend, lost, payout,\npayout_refused, payout_dropped, payout_settled, payout_failed.\n\nExamples:\n  netpay history --since 2026-11-01 --what redeem\n  netpay history --csv > history.csv"
+    after_help = "Events: buy, buy_refused, buy_dropped, grant, refused, accept, redeem, paid_before, forgotten, regained,\ndouble_spend, lost, broker_restored, payout, payout_refused, payout_dropped, payout_settled, payout_failed.\n\nExamples:\n  netpay history --since 2026-11-01 --what redeem\n  netpay history --csv > history.csv"
 )]
 pub struct History {
     /// Only what happened since: 2026-11-24, 2026-11-24T10:00:00Z, or milliseconds since 1970.
@@ -45,6 +45,9 @@ fn effect(entry: &Entry) -> (i64, i64, i64) {
         "refused" => (u, 0, 0),
         "accept" => (0, u, 0),
         "redeem" => (0, -u, u),
+        // A restored broker had forgotten that it paid them: they are the till's again, until it settles them again.
+        "forgotten" => (0, u, -u),
+        "regained" => (0, u, 0),
         "paid_before" | "double_spend" | "lost" => (0, -u, 0),
         "payout" => (0, 0, -u),
         "payout_failed" => (0, 0, u),
@@ -157,6 +160,10 @@ mod tests {
             ("paid_before", 2),
             ("double_spend", 3),
             ("lost", 1),
+            ("broker_restored", 0),
+            ("regained", 1),
+            ("forgotten", 4),
+            ("redeem", 5),
             ("payout_refused", 4),
             ("payout", 4),
             ("payout_settled", 4),
@@ -167,6 +174,6 @@ mod tests {
             .iter()
             .map(|(what, units)| effect(&entry(what, *units)))
             .fold((0, 0, 0), |sum, moved| (sum.0 + moved.0, sum.1 + moved.1, sum.2 + moved.2));
-        assert_eq!(sum, (45, 0, -50 + 6 - 4));
+        assert_eq!(sum, (45, 0, -50 + 6 + 1 - 4));
     }
 }

@@ -13,7 +13,8 @@ use crate::till::rehearsal::{self, Planned, PlannedClaim};
 /// Redeem what the till holds. What was not answered is sent again, and is paid once.
 #[derive(clap::Args, Debug)]
 pub struct Redeem {
-    /// Ask for every claim that is still held, redeemed ones too: after the broker was restored from a backup.
+    /// Ask for every claim that is still held, redeemed ones too. (After a broker was restored from a backup this happens
+    /// by itself.)
     #[arg(long)]
     all: bool,
     /// Send nothing: show which batches would be sent.
@@ -45,10 +46,8 @@ impl Redeem {
             "nothing_to_redeem": done.is_empty(),
             "broker_restored": done.iter().any(|batch| batch.restored),
         });
-        if done.iter().any(|batch| batch.restored) && !self.all {
-            eprintln!(
-                "the broker was restored from a backup, and may have forgotten what it paid; run: netpay redeem --all"
-            );
+        if done.iter().any(|batch| batch.restored) {
+            eprintln!("the broker was restored from a backup: what it had paid was asked for again");
         }
         session.print(&object, || {
             if done.is_empty() {

@@ -215,7 +215,7 @@ fn taken(ecoin: &TillEcoin, claim: &TillClaim, words: bool) -> Value {
         "price_units": count.worth(t.unit_value).0,
         "settled_words": count.minus(unsettled).unwrap_or_default().0,
         "conflicting_words": claim.conflicting.0,
-        "redeemed": unsettled == WordCount(0),
+        "redeemed": unsettled == WordCount(0) && !claim.again,
         "lost": claim.lost.map(|verdict| verdict.name()),
         "unknown_to_broker": ecoin.unknown,
         "suite": t.suite.to_string(),

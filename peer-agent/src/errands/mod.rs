@@ -210,11 +210,19 @@ impl<B: Broker> Errands<'_, B> {
         let mut done: Vec<Redeemed> = Vec::new();
         let mut cursor = 0;
         // A batch that an earlier command left open comes first and is not one of this command's.
-        let mut retried_unknown = false;
+        let (mut forked, mut retried_restored, mut retried_unknown) = (false, false, false);
+        if self.store.read(|tx| redeeming::is_restored(tx))? {
+            self.store.write(|tx| redeeming::ask_again(tx, (self.now_ms)()))?;
+        }
         loop {
             let (now_ms, request) = ((self.now_ms)(), crate::home::identity::new_request());
             let next = self.store.write(|tx| redeeming::batch(tx, &who, request, which, cursor, now_ms))?;
             let Some((batch, last)) = next else {
+                // What a restored broker may have forgotten is asked for again.
+                if !retried_restored && done.iter().any(|batch| batch.restored) {
+                    (retried_restored, cursor) = (true, 0);
+                    continue;
+                }
                 // What the broker called unknown is sent once more, with its touchstone.
                 let unknown = |line: &SettledLine| line.line.verdict == Verdict::UnknownEcoin;
                 let again = done.iter().any(|batch| batch.lines.iter().any(unknown));
@@ -226,7 +234,11 @@ impl<B: Broker> Errands<'_, B> {
             };
             cursor = last;
             Point::BatchKept.reached();
-            done.push(self.redeem_batch(&batch).await?);
+            match self.redeem_batch(&batch).await {
+                // Its ledger is an older one: without what was seen of the later one, it answers.
+                Err(Error::Rejected(problem)) if problem.kind == Kind::Fork && !forked => (forked, cursor) = (true, 0),
+                settled => done.push(settled?),
+            }
             Point::BatchSettled.reached();
         }
     }
@@ -238,7 +250,8 @@ impl<B: Broker> Errands<'_, B> {
         let bytes = match self.with_keys(BrokerOp::Redeem, self.register_if_unknown()?, message).await {
             Ok(bytes) => bytes,
             Err(CallError::Problem(problem)) => {
-                self.store.write(|tx| redeeming::rejected(tx, &batch.content, &problem))?;
+                let now_ms = (self.now_ms)();
+                self.store.write(|tx| redeeming::rejected(tx, &batch.content, &problem, now_ms))?;
                 return Err(CallError::Problem(problem).into());
             }
             Err(error) => return Err(error.into()),

@@ -69,6 +69,9 @@ impl Steward {
     }
 
     async fn redeem<B: Broker>(&mut self, errands: &Errands<'_, B>) -> Result<Vec<String>, Error> {
+        if errands.store.read(|tx| redeeming::is_restored(tx))? {
+            errands.store.write(|tx| redeeming::ask_again(tx, (errands.now_ms)()))?;
+        }
         let Some(why) = self.due(errands)? else { return Ok(Vec::new()) };
         let done = errands.redeem(Which::Unsettled).await?;
         let credited = done.iter().flat_map(|batch| &batch.lines).any(|line| line.credited.0 > 0);
@@ -77,10 +80,7 @@ impl Steward {
             say.push(report(&done, why));
         }
         if done.iter().any(|batch| batch.restored) {
-            say.push(
-                "the broker was restored from a backup, and may have forgotten what it paid; run: netpay redeem --all"
-                    .into(),
-            );
+            say.push("the broker was restored from a backup: what it had paid was asked for again".into());
         }
         (self.told, self.not_before_ms, self.drawn) = (false, 0, (self.random)());
         // What the broker does not settle now, it will not settle in a moment either.
@@ -99,7 +99,11 @@ impl Steward {
         if (1..2 * HOUR_MS).contains(&pause_ms) {
             return Ok(None);
         }
-        let held = errands.store.read(|tx| redeeming::held(tx))?;
+        let (held, again) =
+            errands.store.read(|tx| Ok::<_, StoreError>((redeeming::held(tx)?, redeeming::asks_again(tx)?)))?;
+        if again {
+            return Ok(Some(Why::Restored));
+        }
         let when = held.and_then(|held| schedule::when(&held, &self.schedule, self.drawn));
         Ok(when.filter(|(at_ms, _)| *at_ms <= now_ms).map(|(_, why)| why))
     }

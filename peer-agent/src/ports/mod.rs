@@ -267,6 +267,8 @@ pub struct TillClaim {
     pub lost: Option<Verdict>,
     /// When the oldest of its words that may not be settled yet came; too early rather than too late.
     pub since_ms: u64,
+    /// Whether the settled words are asked for again: the broker was restored from a backup.
+    pub again: bool,
 }
 
 /// E-coins and claims of the till. What was accepted of an e-coin is the union of its claims' runs.
@@ -283,7 +285,8 @@ pub trait Till {
     fn exposure(&self, payer: PeerId) -> Stored<(Units, Units)>;
     /// Whether a statement found this payer spending twice.
     fn double_spent(&self, payer: PeerId) -> Stored<bool>;
-    /// Claims after a cursor in the order they came, at most `limit`: with words to settle, or (`settled_too`) all.
+    /// Claims after a cursor in the order they came, at most `limit`: with words to settle or to ask for again, or
+    /// (`settled_too`) all.
     fn claims_after(&self, after: i64, settled_too: bool, limit: u32) -> Stored<Vec<(i64, TillClaim)>>;
 }
 

@@ -38,7 +38,8 @@ pub enum Reference {
 pub struct Entry {
     /// When.
     pub at_ms: u64,
-    /// `buy`, `buy_refused`, `buy_dropped`, `grant`, `refused`, `receipt`, `accept`, `redeem`, `paid_before`, `double_spend`, `lost`,
+    /// `buy`, `buy_refused`, `buy_dropped`, `grant`, `refused`, `receipt`, `accept`, `redeem`, `paid_before`, `forgotten`, `regained`, `double_spend`,
+    /// `lost`, `broker_restored`,
     /// `payout`, `payout_refused`, `payout_dropped`, `payout_settled`, `payout_failed`, `locked`,
     /// `stale_copy`.
     pub what: String,

@@ -21,6 +21,7 @@ fn claim(row: &Row<'_>) -> Stored<TillClaim> {
         conflicting: WordCount(row.get("conflicting")?),
         lost: lost.and_then(|number| Verdict::ALL.into_iter().find(|v| v.number() == number)),
         since_ms: uint(row, "since_ms")?,
+        again: row.get("again")?,
     })
 }
 
@@ -62,11 +63,11 @@ impl Till for Tx<'_> {
     fn put_claim(&self, claim: &TillClaim) -> Stored<()> {
         self.run(
             "INSERT INTO claims \
-             (ecoin, first, after, pays_for, signature, through, word, settled, conflicting, lost, since_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             (ecoin, first, after, pays_for, signature, through, word, settled, conflicting, lost, since_ms, again) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
              ON CONFLICT (ecoin, first) DO UPDATE SET \
              after = ?3, signature = ?5, through = ?6, word = ?7, settled = ?8, conflicting = ?9, lost = ?10, \
-             since_ms = ?11",
+             since_ms = ?11, again = ?12",
             params![
                 claim.ecoin.0,
                 claim.grant.from.0,
@@ -78,7 +79,8 @@ impl Till for Tx<'_> {
                 claim.settled.0,
                 claim.conflicting.0,
                 claim.lost.map(Verdict::number),
-                int(claim.since_ms)?
+                int(claim.since_ms)?,
+                claim.again
             ],
         )
         .map(|_| ())
@@ -90,7 +92,7 @@ impl Till for Tx<'_> {
             "SELECT coalesce(sum((c.through - c.settled) * e.unit_value) FILTER (WHERE e.payer = ?), 0), \
              coalesce(sum((c.through - c.settled) * e.unit_value), 0) \
              FROM claims c INDEXED BY claims_to_settle JOIN till_ecoins e ON e.ecoin = c.ecoin \
-             WHERE c.through > c.settled AND c.lost IS NULL",
+             WHERE (c.through > c.settled OR c.again = 1) AND c.lost IS NULL AND c.through > c.settled",
             [payer.0],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
@@ -113,7 +115,7 @@ impl Till for Tx<'_> {
         let sql = if settled_too {
             "SELECT * FROM claims WHERE id > ? ORDER BY id LIMIT ?"
         } else {
-            "SELECT * FROM claims WHERE id > ? AND through > settled AND lost IS NULL ORDER BY id LIMIT ?"
+            "SELECT * FROM claims WHERE id > ? AND (through > settled OR again = 1) AND lost IS NULL ORDER BY id LIMIT ?"
         };
         self.rows(sql, params![after, limit], |row| Ok((row.get("id")?, claim(row)?)))
     }

@@ -97,6 +97,12 @@ CREATE TABLE payouts (
 ",
     // E-coins that only the broker knew when this wallet came back from a backup.
     "CREATE TABLE wordless_ecoins (ecoin BLOB PRIMARY KEY, touchstone BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+    // Claims that were settled and are asked for again, since the broker was restored from a backup.
+    "
+ALTER TABLE claims ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
+DROP INDEX claims_to_settle;
+CREATE INDEX claims_to_settle ON claims (id) WHERE (through > settled OR again = 1) AND lost IS NULL;
+",
 ];
 
 fn form(db: &Connection) -> Result<u32, rusqlite::Error> {

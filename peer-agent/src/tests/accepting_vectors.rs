@@ -84,6 +84,7 @@ fn keep(tx: &Tx<'_>, v: &Vector) {
             conflicting: WordCount(claim.small("conflicting")),
             lost: claim.number("lost").map(|n| Verdict::ALL[usize::try_from(n - 1).expect("small")]),
             since_ms: 0,
+            again: false,
         })
         .expect("kept");
     }

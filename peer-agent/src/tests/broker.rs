@@ -64,6 +64,7 @@ pub struct TestBroker {
 }
 
 /// Whose key an account has.
+#[derive(Clone)]
 pub struct Account {
     /// The key.
     pub key: PublicKey,
@@ -73,8 +74,9 @@ pub struct Account {
     pub requests: Vec<RequestId>,
 }
 
-#[derive(Default)]
-struct State {
+/// What a broker remembers.
+#[derive(Default, Clone)]
+pub struct State {
     sold: BTreeMap<RequestId, Vec<u8>>,
     debited: u64,
     ecoins: BTreeMap<EcoinId, Touchstone>,
@@ -173,7 +175,7 @@ impl TestBroker {
         let mut list = RevocationList {
             broker: self.id(),
             kid: Kid::of(&self.notice.public()),
-            incarnation: 1,
+            incarnation: self.incarnation.get(),
             seq: 1,
             issued_at_ms: NOW,
             next_at_ms: NOW + DAY_MS,
@@ -186,6 +188,17 @@ impl TestBroker {
     /// Signs a touchstone, whatever it says.
     pub fn sign(&self, touchstone: Touchstone) -> Signed<Touchstone> {
         Signed::new(touchstone, &self.touchstone)
+    }
+
+    /// A backup.
+    pub fn backup(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Goes on from a backup, in another life. What it forgot comes back by its touchstone.
+    pub fn restore(&self, backup: State) {
+        *self.state.borrow_mut() = backup;
+        self.incarnation.set(self.incarnation.get() + 1);
     }
 
     /// What was debited in all.
@@ -262,9 +275,9 @@ impl TestBroker {
             .claims
             .iter()
             .map(|claim| {
-                let brought = |id| redeem.touchstones.iter().any(|t| t.content.ecoin == id);
-                let known = state.ecoins.get(&claim.ecoin()).cloned();
-                let Some(t) = known.filter(|t| !self.forgetful.get() || brought(t.ecoin)) else {
+                let brought = redeem.touchstones.iter().find(|t| t.content.ecoin == claim.ecoin());
+                let known = state.ecoins.get(&claim.ecoin()).cloned().filter(|_| !self.forgetful.get());
+                let Some(t) = known.or_else(|| brought.map(|t| t.content.clone())) else {
                     return Line::refused(Verdict::UnknownEcoin);
                 };
                 let index = &claim.index.content;

@@ -9,6 +9,7 @@ pub mod broker;
 mod buying;
 mod checkup;
 mod download;
+mod forgotten;
 mod getting;
 mod granting;
 mod paying_out;

@@ -308,6 +308,7 @@ fn grown(
             conflicting: WordCount(0),
             lost: None,
             since_ms: now_ms,
+            again: false,
         },
         Some(known) if known.through >= revealed.through => TillClaim { grant, ..known.clone() },
         Some(known) => TillClaim {

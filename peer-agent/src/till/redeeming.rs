@@ -7,7 +7,7 @@ use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::ids::{BrokerId, PeerId, RequestId};
 use netpay_protocol::key_list::{BrokerKeys, Purpose};
 use netpay_protocol::layout::Signed;
-use netpay_protocol::limits::{MAX_CLAIMS_PER_BATCH, MAX_STEPS_PER_BATCH, MAX_TOUCHSTONES_PER_BATCH};
+use netpay_protocol::limits::{DAY_MS, MAX_CLAIMS_PER_BATCH, MAX_STEPS_PER_BATCH, MAX_TOUCHSTONES_PER_BATCH};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::redemption::{Claim, Head, Line, NotTheAnswer, RedemptionBatch, Statement, Verdict};
 use netpay_protocol::touchstone::Touchstone;
@@ -66,6 +66,11 @@ pub fn batch(
     let mut batch = RedemptionBatch { broker: who.broker, payee, request, seen: seen(store)?, claims: Vec::new() };
     let (mut last, mut steps, mut touchstones) = (cursor, 0_u64, 0_u32);
     for (id, held) in store.claims_after(cursor, which == Which::All, MAX_CLAIMS_PER_BATCH)? {
+        if which == Which::Unsettled && held.settled >= held.through && is_over(store, &held, now_ms)? {
+            // Asked for again until its time was over.
+            store.put_claim(&TillClaim { again: false, ..held })?;
+            continue;
+        }
         steps = steps.saturating_add(u64::from(held.through.0));
         if store.till_ecoin(held.ecoin)?.is_some_and(|e| e.unknown) {
             touchstones += 1;
@@ -116,6 +121,10 @@ pub fn settle(
     s.answers(batch)?;
     let open = store.open_batch()?;
     let still_open = open.is_some_and(|open| open.content == *batch);
+    if still_open && incarnation_seen(store)?.is_some_and(|seen| seen < s.incarnation) {
+        // Before the lines, which settle their claims in this life.
+        ask_again(store, now_ms)?;
+    }
     let mut lines = Vec::with_capacity(s.lines.len());
     for (line, claim) in s.lines.iter().zip(&batch.claims) {
         let line = settled_line(store, claim, *line)?;
@@ -138,16 +147,67 @@ pub fn settle(
 
 /// Step 2, when the broker rejects the batch as a whole. A passing problem keeps it; anything else frees its claims for
 /// another batch. Answers whether it ended.
-pub fn rejected(store: &(impl Batches + Slots), batch: &RedemptionBatch, problem: &Problem) -> Stored<bool> {
+pub fn rejected(
+    store: &(impl Till + Batches + Slots + History),
+    batch: &RedemptionBatch,
+    problem: &Problem,
+    now_ms: u64,
+) -> Stored<bool> {
     if problem.kind.is_passing() {
         return Ok(false);
     }
     if problem.kind == Kind::Fork {
         // The head that we saw is of a ledger that is no more: the next batch does without.
         store.put_slot(Slot::Head, &wire::encode(&Head::default()))?;
+        ask_again(store, now_ms)?;
     }
     store.drop_batch(batch.request)?;
     Ok(true)
+}
+
+/// Whether the broker's revocation list is of a later life than its last statement: it was restored from a backup, and may
+/// have forgotten what it paid.
+pub fn is_restored(store: &impl Slots) -> Stored<bool> {
+    let life = broker_lists::revoked_incarnation(store)?;
+    Ok(incarnation_seen(store)?.is_some_and(|seen| seen < life))
+}
+
+/// The broker may have forgotten what it paid: everything that was settled and can still be redeemed is asked for again.
+/// What it does remember is answered `already_paid`, and changes nothing. Earlier statements stay as they are.
+pub fn ask_again(store: &(impl Till + History), now_ms: u64) -> Stored<()> {
+    let mut opened = 0_u64;
+    for (_, held) in store.claims_after(0, true, u32::MAX)? {
+        let never_settled = held.settled < held.grant.from;
+        if held.again || held.lost.is_some() || never_settled || is_over(store, &held, now_ms)? {
+            continue;
+        }
+        store.put_claim(&TillClaim { again: true, ..held })?;
+        opened += 1;
+    }
+    if opened == 0 {
+        return Ok(());
+    }
+    store.note(Entry {
+        at_ms: now_ms,
+        what: "broker_restored".into(),
+        with: None,
+        ecoin: None,
+        units: Units::ZERO,
+        reference: None,
+        note: format!("the broker was restored from a backup: {opened} settled claims are asked for again"),
+    })
+}
+
+/// Whether settled claims wait to be asked for again.
+pub fn asks_again(store: &impl Till) -> Stored<bool> {
+    Ok(store.claims_after(0, false, u32::MAX)?.iter().any(|(_, held)| held.again))
+}
+
+/// Whether it is too late to redeem, even by a slow clock.
+fn is_over(store: &impl Till, held: &TillClaim, now_ms: u64) -> Stored<bool> {
+    let missing = || StoreError::damaged("a claim without its e-coin");
+    let until_ms = store.till_ecoin(held.ecoin)?.ok_or_else(missing)?.touchstone.content.redeem_until_ms;
+    Ok(now_ms >= until_ms.saturating_add(DAY_MS))
 }
 
 /// A line of a statement with the claim that it answers.
@@ -208,6 +268,19 @@ fn settle_claim(
         let lost = WordCount(conflicting.0.saturating_sub(held.conflicting.0));
         let before =
             [line.line.credited, lost].into_iter().fold(newly, |left, words| left.minus(words).unwrap_or_default());
+        // The other way round: words that the balance has, and that a restored broker knew nothing of.
+        let regained = held.conflicting.minus(conflicting).unwrap_or_default().min(line.line.credited);
+        let forgotten = line.line.credited.plus(lost).minus(newly.plus(regained)).unwrap_or_default();
+        if regained.0 > 0 {
+            note(
+                "regained",
+                regained,
+                "a broker restored from a backup had forgotten that somebody else was paid".into(),
+            )?;
+        }
+        if forgotten.0 > 0 {
+            note("forgotten", forgotten, "a broker restored from a backup had forgotten that it paid them".into())?;
+        }
         if before.0 > 0 {
             note("paid_before", before, "credited by an earlier batch, whose statement was lost".into())?;
         }
@@ -217,6 +290,7 @@ fn settle_claim(
         store.put_claim(&TillClaim {
             settled: held.settled.max(claim.through),
             conflicting: held.conflicting.max(conflicting),
+            again: false,
             ..held
         })?;
         if ecoin.unknown {
@@ -231,10 +305,8 @@ fn settle_claim(
     }
     note("lost", newly, verdict.name().into())?;
     // A claim whose words were all settled before loses nothing by being asked for again.
-    if held.settled < claim.through {
-        store.put_claim(&TillClaim { lost: Some(verdict), ..held })?;
-    }
-    Ok(())
+    let lost = if held.settled < claim.through { Some(verdict) } else { held.lost };
+    store.put_claim(&TillClaim { lost, again: false, ..held })
 }
 
 /// The last ledger head that a statement showed.

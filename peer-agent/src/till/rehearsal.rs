@@ -65,6 +65,6 @@ fn settled(store: &impl Till, claim: &Claim) -> Stored<PlannedClaim> {
     let t = &ecoin.touchstone.content;
     let asked = TillClaim { through: claim.through.min(held.through), ..held.clone() };
     let worth = redeeming::unsettled(&asked).worth(t.unit_value);
-    store.put_claim(&TillClaim { settled: held.settled.max(claim.through), ..held })?;
+    store.put_claim(&TillClaim { settled: held.settled.max(claim.through), again: false, ..held })?;
     Ok(PlannedClaim { claim: claim.clone(), payer: t.payer, worth, redeem_until_ms: t.redeem_until_ms })
 }

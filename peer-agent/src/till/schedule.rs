@@ -86,6 +86,8 @@ pub enum Why {
     Age,
     /// It is that time of the day.
     Daily,
+    /// The broker was restored from a backup, and may have forgotten it.
+    Restored,
 }
 
 impl Why {
@@ -96,6 +98,7 @@ impl Why {
             Self::Worth => "enough has come together",
             Self::Age => "it has waited long enough",
             Self::Daily => "it is the time of the day",
+            Self::Restored => "the broker was restored from a backup",
         }
     }
 }
