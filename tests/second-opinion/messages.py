@@ -342,10 +342,14 @@ ORDER = Choice("order", {
     9: choice(("after?", PAYOUT_KEY)),
     10: choice(("payout", PAYOUT_KEY), ("reference", TEXT)),
     11: choice(("payout", PAYOUT_KEY), ("reason", TEXT)),
+    12: choice(("reason", TEXT)),
+    13: choice(("reason", TEXT)),
+    14: choice(),
 })
 ORDER_OPS = {
     1: "credit", 2: "suspend", 3: "reinstate", 4: "settle-debt", 5: "list-accounts", 6: "show-account", 7: "show-ecoin",
-    8: "list-double-spends", 9: "list-payouts", 10: "settle-payout", 11: "fail-payout",
+    8: "list-double-spends", 9: "list-payouts", 10: "settle-payout", 11: "fail-payout", 12: "reconcile",
+    13: "confirm-clock", 14: "backup",
 }
 
 
@@ -386,6 +390,9 @@ MESSAGES = {
         ("runs", Array(PAID_RUN)),
     ),
     "DoubleSpendView": DOUBLE_SPEND_VIEW,
+    "LedgerView": fields(
+        ("incarnation", U64), ("restored_from?", HEAD), ("clock_trusted", Bool()), ("head", HEAD),
+    ),
     "Page<AccountView>": page(ACCOUNT_VIEW),
     "Page<OwnEcoin>": page(OWN_ECOIN),
     "Page<PayoutView>": page(PAYOUT_VIEW),

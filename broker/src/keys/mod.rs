@@ -260,8 +260,10 @@ impl BrokerKeys {
 
     /// The epoch whose master key made this e-coin's chain; none that we hold: it is no e-coin of ours, whatever signed it.
     pub fn epoch_of(&self, t: &Touchstone) -> Option<u32> {
-        let last = self.master.last_word(t.suite, &t.ecoin, t.n);
-        reaches_root(t.suite, &t.ecoin, &t.root, t.n, &last).then_some(EPOCH)
+        let made = |master: &ChainMaster| {
+            reaches_root(t.suite, &t.ecoin, &t.root, t.n, &master.last_word(t.suite, &t.ecoin, t.n))
+        };
+        self.masters.iter().rev().find(|(_, master)| made(master)).map(|(epoch, _)| *epoch)
     }
 
     /// Signs a touchstone or sealed paywords.

@@ -161,6 +161,7 @@ pub fn orders() -> Vec<Order> {
         Order::FailPayout { payout: payout_key(), reason: reason.clone() },
         Order::Reconcile { reason: reason.clone() },
         Order::ConfirmClock { reason },
+        Order::Backup {},
     ]
 }
 

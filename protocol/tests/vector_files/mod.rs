@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use minicbor::{Decode, Encode};
-use netpay_protocol::admin::{self, AccountView, DoubleSpendView, EcoinView, Page};
+use netpay_protocol::admin::{self, AccountView, DoubleSpendView, EcoinView, LedgerView, Page};
 use netpay_protocol::ids::{EcoinId, from_hex};
 use netpay_protocol::layout::{Layout, Malformed};
 use netpay_protocol::messages as m;
@@ -167,6 +167,7 @@ pub fn decode_message(name: &str, bytes: &[u8]) -> Result<Vec<u8>, &'static str>
         "Page<AccountView>" => message::<Page<AccountView>>(bytes),
         "EcoinView" => message::<EcoinView>(bytes),
         "DoubleSpendView" => message::<DoubleSpendView>(bytes),
+        "LedgerView" => message::<LedgerView>(bytes),
         "OwnEcoin" => message::<query::OwnEcoin>(bytes),
         "PayoutView" => message::<payout::PayoutView>(bytes),
         _ => panic!("no message {name}"),

@@ -1,11 +1,15 @@
 //! What operators order and see.
 
-use netpay_protocol::admin::{AccountView, DoubleSpendKey, DoubleSpendView, EcoinView, Order, Page, PaidRun};
+use netpay_protocol::admin::{
+    AccountView, DoubleSpendKey, DoubleSpendView, EcoinView, LedgerView, Order, Page, PaidRun,
+};
 use netpay_protocol::amounts::{PaywordIndex, UnitValue, Units, WordCount};
+use netpay_protocol::ids::Digest;
 use netpay_protocol::index::Grant;
 use netpay_protocol::limits::DAY_MS;
 use netpay_protocol::payout::{PayoutKey, PayoutState, PayoutView};
 use netpay_protocol::query::OwnEcoin;
+use netpay_protocol::redemption::Head;
 use netpay_protocol::runs::Run;
 use netpay_protocol::suite::Suite;
 
@@ -104,6 +108,40 @@ fn orders() -> Vec<Json> {
             },
         ),
     ]
+}
+
+/// Later than the rest, and behind it: lines of the frozen page are added at the end.
+fn later() -> Vec<Json> {
+    let view = LedgerView { incarnation: 1, restored_from: None, clock_trusted: true, head: head_at(9) };
+    let restored =
+        LedgerView { incarnation: NOW, restored_from: Some(head_at(7)), clock_trusted: false, ..view.clone() };
+    let told = |view: &LedgerView| {
+        object! {
+            "incarnation" => view.incarnation,
+            "restored_from" => view.restored_from.map_or(Json::Null, head),
+            "clock_trusted" => view.clock_trusted,
+            "head" => head(view.head),
+        }
+    };
+    vec![
+        order(
+            "a restored ledger is gone through",
+            &Order::Reconcile { reason: "bank list".into() },
+            object! { "order" => 12_u8, "reason" => "bank list" },
+        ),
+        order(
+            "the clock is right",
+            &Order::ConfirmClock { reason: "NTP".into() },
+            object! { "order" => 13_u8, "reason" => "NTP" },
+        ),
+        order("a copy for a backup: no fields", &Order::Backup {}, object! { "order" => 14_u8 }),
+        vector("LedgerView", "ledger view", "the absent backup is left out", &view, told(&view)),
+        vector("LedgerView", "restored ledger view", "not reconciled, the clock in doubt", &restored, told(&restored)),
+    ]
+}
+
+fn head_at(position: u64) -> Head {
+    Head { position, hash: Digest([9; 32]) }
 }
 
 fn account(view: &AccountView) -> Json {
@@ -256,5 +294,5 @@ fn views() -> Vec<Json> {
 }
 
 pub fn vectors() -> Vec<Json> {
-    [orders(), views()].concat()
+    [orders(), views(), later()].concat()
 }
