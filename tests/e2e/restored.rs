@@ -128,17 +128,19 @@ async fn a_touchstone_that_is_not_a_lost_e_coins_brings_nothing_back_and_debits_
         let claims = vec![given.claim(coin, 5)];
         assert_eq!(given.redeem(claims, &[coin]).await, [(UnknownEcoin, 0)], "{what}");
     }
-    // Overheard, and brought by somebody who was granted nothing.
+    // Overheard, and brought by somebody who was granted nothing on it, beside a good claim.
     let grant = given.bob.grant(&coin, (1, 6), given.bob.id());
-    let stolen = vec![RawPeer::claim(&coin, &grant, 5)];
-    assert_eq!(given.redeem(stolen, &[&coin]).await, [(Unauthorised, 0)]);
     assert_eq!((given.position(), given.balance(&given.alice)), (before, 10_000));
+    let known = given.alice.buy_one(7, Suite::Sha256, 1, Guarantee::Bearer).await.expect("bought");
+    let claims = vec![RawPeer::claim(&coin, &grant, 5), given.claim(&known, 7)];
+    assert_eq!(given.redeem(claims, &[&coin]).await, [(Unauthorised, 0), (Credited, 7)]);
+    assert_eq!(given.balance(&given.alice), 10_000 - 7);
 
     given.broker.take().expect("it runs").kill();
     given.world.broker(&["key", "rotate", "touchstone", "--revoke"]);
     given.broker = Some(given.world.serve_broker());
     assert_eq!(given.redeem(vec![given.claim(&coin, 5)], &[&coin]).await, [(UnknownEcoin, 0)], "a revoked key");
-    assert_eq!(given.balance(&given.alice), 10_000);
+    assert_eq!(given.balance(&given.alice), 10_000 - 7);
 }
 
 #[tokio::test]
