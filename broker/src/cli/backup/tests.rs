@@ -116,6 +116,14 @@ fn one_flipped_bit_in_any_file_a_missing_one_and_one_too_many_are_found() {
         assert!(broken(&backup).is_some(), "{} is gone", path.display());
         std::fs::write(path, bytes).expect("our own file");
     }
+    let manifest = backup.join("manifest.json");
+    for (at, bit) in (0..whole[&manifest].len()).map(|at| (at, at % 8)) {
+        let mut flipped = whole[&manifest].clone();
+        flipped[at] ^= 1 << bit;
+        std::fs::write(&manifest, flipped).expect("our own file");
+        assert!(super::Manifest::read(&backup).is_err(), "bit {bit} of byte {at} of the manifest");
+    }
+    std::fs::write(&manifest, &whole[&manifest]).expect("our own file");
     let more = backup.join("ledger").join("000099.log");
     std::fs::write(&more, b"").expect("our own file");
     assert!(broken(&backup).expect("found").contains("000099.log"));
