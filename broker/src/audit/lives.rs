@@ -49,7 +49,9 @@ impl Entry<'_> {
     pub(super) fn begin_life(&mut self, incarnation: u64, head: Head, head_at_ms: u64) -> Checked<()> {
         holds(self.at.request.is_none(), "a restored backup is nobody's request")?;
         self.books.life.incarnation = Some(incarnation);
-        self.books.life.restored = Some((head, head_at_ms));
+        // What was lost before this backup, too, may still come back.
+        let before_ms = self.books.life.restored.map(|(_, since_ms)| since_ms);
+        self.books.life.restored = Some((head, before_ms.map_or(head_at_ms, |before_ms| before_ms.min(head_at_ms))));
         Ok(())
     }
 

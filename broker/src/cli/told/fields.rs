@@ -171,7 +171,8 @@ fn order(order: &Order) -> Value {
         | Order::ShowAccount { .. }
         | Order::ShowEcoin { .. }
         | Order::ListDoubleSpends { .. }
-        | Order::ListPayouts { .. } => json!({}),
+        | Order::ListPayouts { .. }
+        | Order::Backup {} => json!({}),
     };
     if let Some(object) = json.as_object_mut() {
         object.insert("op".into(), order.op().into());
