@@ -3,7 +3,7 @@
 # Brings what the tests need first (deploy/setup.sh); --long lets suites take their longer form (NETPAY_LONG=1).
 set -euo pipefail
 
-all=(lint unit tidy e2e second-opinion fuzz crash-agent liars attacks crash damage)
+all=(lint unit tidy e2e second-opinion fuzz crash-agent liars attacks crash damage planted)
 # Bounds a hang, not slowness: the first suite on a fresh machine compiles RocksDB.
 suite_timeout=60m
 
@@ -83,6 +83,8 @@ damage() {
   deploy/build.sh build --workspace --bins --locked
   tests_of -p netpay-tests --locked --test damage -- --nocapture --test-threads=1
 }
+
+planted() { tests/planted.sh; }
 
 # One suite, in a process of its own under `timeout`. Not called in an `if` or `||`: that would switch `set -e` off inside.
 if [[ ${1-} == --inside ]]; then

@@ -1,5 +1,6 @@
 //! Changing state by an event. Cannot fail: what should not happen was refused by `decide`.
 
+use netpay_planted::{self as planted, Fault};
 use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::ids::PeerId;
 use netpay_protocol::layout::Signed;
@@ -32,7 +33,7 @@ pub fn record(ws: &mut WorkingSet, record: &Record) {
     for event in &record.events {
         apply(ws, event, place);
     }
-    if let Some(request) = record.request {
+    if let Some(request) = record.request.filter(|_| !planted::is(Fault::RequestForgotten)) {
         let row = RequestRow { digest: request.digest, position: record.position };
         ws.requests.put((request.signer, request.id), row);
     }
@@ -124,7 +125,8 @@ pub fn apply(ws: &mut WorkingSet, event: &Event, place: Place) {
         Event::LedgerRestored { incarnation, head, head_at_ms } => {
             ws.totals.incarnation = Some(*incarnation);
             // What was lost before this backup, too, may still come back.
-            let since_ms = ws.totals.restored.map_or(*head_at_ms, |before| before.head_at_ms.min(*head_at_ms));
+            let earlier = ws.totals.restored.filter(|_| !planted::is(Fault::FirstLossForgotten));
+            let since_ms = earlier.map_or(*head_at_ms, |before| before.head_at_ms.min(*head_at_ms));
             ws.totals.restored = Some(RestoredFrom { head: *head, head_at_ms: since_ms });
         }
         Event::LedgerReconciled { .. } => ws.totals.restored = None,
@@ -171,6 +173,7 @@ fn end_payout(ws: &mut WorkingSet, payout: PayoutKey, state: PayoutState) {
 fn pay_runs(ws: &mut WorkingSet, payee: PeerId, claim: &SettledClaim, place: Place) {
     let words = runs::count(&claim.credited);
     for run in &claim.credited {
+        let payee = if planted::is(Fault::WrongOwner) { PeerId::OPERATOR } else { payee };
         let row = RunRow { through: run.through, payee, position: place.position };
         ws.runs.put((claim.ecoin, run.from), row);
         // Later commands of the same group may conflict with it before it is on disk.
@@ -212,6 +215,7 @@ fn post(ws: &mut WorkingSet, to: Account, amount: i64) {
             account(ws, peer, |row| row.balance = change(row.balance));
             ws.totals.peers = change(ws.totals.peers);
         }
+        Account::Escrow if planted::is(Fault::PostingForgotten) => {}
         Account::Escrow => ws.totals.escrow = change(ws.totals.escrow),
         Account::Outside => {
             ws.totals.outside = ws.totals.outside.checked_add(amount).expect("deposits are below 2^62");

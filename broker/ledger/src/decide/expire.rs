@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use netpay_planted::{self as planted, Fault};
 use netpay_protocol::admin::Admin;
 use netpay_protocol::amounts::WordCount;
 use netpay_protocol::ids::EcoinId;
@@ -30,13 +31,13 @@ pub(super) fn decide(ws: &WorkingSet, facts: &Facts, ecoins: &[EcoinId]) -> Resu
 
 fn is_due(row: &EcoinRow, facts: &Facts) -> bool {
     let from_ms = row.touchstone.content.redeem_until_ms.saturating_add(GRACE_MS);
-    row.expired_at_ms.is_none() && facts.drained_to_ms.min(facts.now_ms) >= from_ms
+    (row.expired_at_ms.is_none() || planted::is(Fault::RefundTwice)) && facts.drained_to_ms.min(facts.now_ms) >= from_ms
 }
 
 /// `None` if more words are paid than it has: the invariants see to that.
 fn refund(row: &EcoinRow) -> Option<Event> {
     let t = &row.touchstone.content;
-    let words = WordCount(t.n.0).minus(row.paid)?;
+    let words = if planted::is(Fault::RefundOfAll) { WordCount(t.n.0) } else { WordCount(t.n.0).minus(row.paid)? };
     Some(Event::EcoinExpired { ecoin: t.ecoin, payer: t.payer, words, refund: words.worth(t.unit_value) })
 }
 

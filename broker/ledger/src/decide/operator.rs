@@ -1,5 +1,6 @@
 //! What operators order: deposits, suspensions, debts.
 
+use netpay_planted::{self as planted, Fault};
 use netpay_protocol::admin::Admin;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::PeerId;
@@ -25,7 +26,7 @@ pub(super) fn credit(
     amount: Units,
     reference: String,
 ) -> Result<Decision, Rejection> {
-    match ws.references.get(&reference) {
+    match ws.references.get(&reference).filter(|_| !planted::is(Fault::ReferenceForgotten)) {
         Some(ReferenceRow { peer: known, amount: paid, position }) if (*known, *paid) == (peer, amount) => {
             return Ok(Decision::Repeated { position: *position });
         }
@@ -66,7 +67,7 @@ pub(super) fn settle_debt(ws: &WorkingSet, facts: &Facts, order: Order, debt: De
     let debtor = known(ws, debt.debtor)?;
     let open = ws.debt(&debt).ok_or(Rejection::DebtUnknown)?.open;
     let at_once = debt.creditor == PeerId::OPERATOR && debtor.suspended_at_ms.is_none();
-    if !at_once && facts.now_ms <= debtor.last_redeem_until_ms {
+    if !at_once && facts.now_ms <= debtor.last_redeem_until_ms && !planted::is(Fault::SettledEarly) {
         return Err(Rejection::SettlementTooEarly { after_ms: debtor.last_redeem_until_ms });
     }
     let amount = open.min(debtor.balance);

@@ -4,6 +4,7 @@
 //! settled (gone) or failed (back on the balance), once and for good: a payout that could still fail after it was paid
 //! would be paid twice.
 
+use netpay_planted::{self as planted, Fault};
 use netpay_protocol::admin::Admin;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::keys::PublicKey;
@@ -70,6 +71,7 @@ fn open_amount(ws: &WorkingSet, payout: &PayoutKey) -> Result<Units, Rejection> 
     let row = ws.payouts.get(payout).ok_or(Rejection::PayoutUnknown)?;
     match &row.state {
         PayoutState::Requested => Ok(row.amount),
+        PayoutState::Failed { .. } if planted::is(Fault::GivenBackTwice) => Ok(row.amount),
         PayoutState::Settled { reference, at_ms } => {
             Err(Rejection::PayoutWasSettled { reference: reference.clone(), at_ms: *at_ms })
         }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use netpay_planted::{self as planted, Fault};
 use netpay_protocol::amounts::PaywordIndex;
 use netpay_protocol::ids::{EcoinId, PeerId};
 use netpay_protocol::index::Grant;
@@ -106,7 +107,7 @@ impl Batch<'_> {
 
         let mut taken: Vec<Run> = paid.iter().map(|(run, _)| *run).chain(in_batch.iter().copied()).collect();
         taken.sort();
-        let credited = run.without(&taken);
+        let credited = if planted::is(Fault::PaidAgain) { vec![run] } else { run.without(&taken) };
         let in_conflict: Vec<_> =
             paid.iter().filter(|(_, row)| row.payee != self.payee).filter_map(|(paid, _)| paid.meet(&run)).collect();
         let conflicting = runs::count(&in_conflict);
@@ -152,7 +153,10 @@ impl Batch<'_> {
             found.push(DoubleSpend {
                 touchstone: row.touchstone.clone(),
                 paid_to: conflict.paid_to,
-                paid_grant: self.ws.grants[&(*ecoin, conflict.lowest)].clone(),
+                paid_grant: match planted::is(Fault::EvidenceMixedUp) {
+                    false => self.ws.grants[&(*ecoin, conflict.lowest)].clone(),
+                    true => conflict.grant.clone(),
+                },
                 payee: self.payee,
                 grant: conflict.grant.clone(),
                 conflicting: words,
@@ -166,13 +170,15 @@ impl Batch<'_> {
 /// Whether a conflict of this payee on this e-coin would be recorded. Only then the other's grant is loaded.
 pub(crate) fn is_new(ws: &WorkingSet, ecoin: EcoinId, payee: PeerId) -> bool {
     let (payees, known) = ws.conflicts_of(ecoin, payee);
-    !known && payees < MAX_CONFLICTS_PER_ECOIN
+    !known && (payees < MAX_CONFLICTS_PER_ECOIN || planted::is(Fault::ConflictsWithoutEnd))
 }
 
 impl Conflict {
     /// Joined at once: an e-coin can be paid word by word, and a batch can lose all of them by each of its claims.
     fn lose(&mut self, words: Vec<Run>) {
         self.lost.extend(words);
-        self.lost = runs::union(std::mem::take(&mut self.lost));
+        if !planted::is(Fault::DebtPerClaim) {
+            self.lost = runs::union(std::mem::take(&mut self.lost));
+        }
     }
 }

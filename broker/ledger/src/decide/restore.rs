@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use netpay_planted::{self as planted, Fault};
 use netpay_protocol::admin::Admin;
 use netpay_protocol::amounts::Units;
 use netpay_protocol::ids::PeerId;
@@ -39,7 +40,7 @@ pub(super) fn decide(
         }
         let balance =
             left.entry(t.payer).or_insert_with(|| ws.accounts.get(&t.payer).map_or(Units::ZERO, |row| row.balance));
-        let debited = t.worth().min(*balance);
+        let debited = if planted::is(Fault::RestoredForNothing) { Units::ZERO } else { t.worth().min(*balance) };
         let lent = t.worth().saturating_sub(debited);
         if lent.0 >= room {
             continue;

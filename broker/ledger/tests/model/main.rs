@@ -198,13 +198,14 @@ fn steps_of(seed: u64, commands: usize) -> Vec<Step> {
     script::steps(commands).new_tree(&mut runner).expect("nothing is filtered").current()
 }
 
-/// Leaves out what the failure does not need, in ever smaller pieces.
+/// Leaves out what the failure does not need, in ever smaller pieces; tries only so often.
 fn shortened(mut steps: Vec<Step>, mut failure: Failure) -> (Vec<Step>, Failure) {
     steps.truncate(failure.step + 1);
+    let mut tries = 0..500;
     let mut piece = steps.len() / 2;
     while piece > 0 {
         let mut at = 0;
-        while at < steps.len() {
+        while at < steps.len() && tries.next().is_some() {
             let end = (at + piece).min(steps.len());
             let rest: Vec<_> = steps[..at].iter().chain(&steps[end..]).copied().collect();
             match run(&rest, &mut Counts::new()) {
