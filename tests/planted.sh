@@ -52,6 +52,9 @@ payee-not-checked       netpay-ledger:verdicts   a_grant_is_worth_nothing_to_any
 payee-not-checked       netpay-ledger:model      MODEL
 word-not-checked        netpay-ledger:verdicts   each_claim_gets_the_first_verdict_of_the_table_that_fits
 word-not-checked        netpay-ledger:model      MODEL
+sync-skipped            netpay-tests:crash       syncs::every_acknowledgement_follows_a_sync
+answered-first          netpay-tests:crash       syncs::every_acknowledgement_follows_a_sync
+failure-ignored         netpay-tests:crash       faults::an_error_of_the_disk_stops_the_broker_before_it_acknowledges_anything_more
 END
 }
 
@@ -90,9 +93,24 @@ while read -r path; do
   program[${name%-*}]=$path
 done < <(programs <"$scratch/said")
 
+# The crash suite starts the broker that lies beside it: the one with faults in a folder of its own, so that the other is
+# the one in its place again.
+stage=$netpay_target/planted
+mkdir -p "$stage/deps"
+deploy/build.sh test -p netpay-tests --test crash --locked --no-run 2>&1 | tee "$scratch/said"
+program[crash]=$stage/deps/crash
+cp "$(programs <"$scratch/said")" "${program[crash]}"
+planted build -p netpay-broker --bins
+cp "$netpay_target/debug/netpay-broker" "$stage/"
+deploy/build.sh build -p netpay-broker --bins --locked
+
 # A build that nobody asked for faults has none: nothing reads the variable, nothing knows a name.
-if grep -q NETPAY_PLANTED "$plain"; then complain "$plain has planted faults"; fi
-grep -q NETPAY_PLANTED "${program[requests]}" || complain "${program[requests]} has no planted faults: nothing was tested"
+for path in "$plain" "$netpay_target/debug/netpay-broker"; do
+  if grep -q NETPAY_PLANTED "$path"; then complain "$path has planted faults"; fi
+done
+for path in "${program[requests]}" "$stage/netpay-broker"; do
+  grep -q NETPAY_PLANTED "$path" || complain "$path has no planted faults: nothing was tested"
+done
 
 finders >"$scratch/finders"
 cut -d' ' -f1 "$scratch/finders" | sort -u >"$scratch/found"

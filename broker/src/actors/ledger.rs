@@ -8,6 +8,7 @@ use netpay_ledger::event::Event;
 use netpay_ledger::record::Record;
 use netpay_ledger::rejection::Rejection;
 use netpay_ledger::{Action, Command, Decision, Facts, WorkingSet, apply, decide, load};
+use netpay_planted::{self as planted, Fault};
 use netpay_protocol::amounts::Units;
 use netpay_protocol::problem::Problem;
 use netpay_protocol::redemption::{Head, Line};
@@ -94,19 +95,8 @@ impl LedgerActor {
         let mut records = Vec::new();
         let outcomes: Vec<_> =
             commands.into_iter().map(|command| decide_one(&mut ws, &facts, command, &mut records)).collect();
-        if !records.is_empty() {
-            Point::JournalCommitting.reached();
-            // Nothing is retried and nothing is answered after an error: see `Journal`.
-            self.journal.commit(&records, &ws).unwrap_or_else(|error| fail_stop("commit failed", &error));
-            Point::JournalCommitted.reached();
-            if records
-                .iter()
-                .flat_map(|record| &record.events)
-                .any(|event| matches!(event, Event::ClockConfirmed { .. }))
-            {
-                self.clock.confirm();
-            }
-            self.observe.committed(&ws.totals, records.len(), since.elapsed());
+        if !planted::is(Fault::AnsweredFirst) {
+            self.commit(&records, &ws, since);
         }
         for ((outcome, answer), signer) in outcomes.into_iter().zip(answers).zip(signers) {
             let signer = signer.filter(|signer| ws.accounts.is_loaded(signer));
@@ -114,6 +104,25 @@ impl LedgerActor {
             let outcome = outcome.map_err(|rejection| rejected(&rejection));
             answer(Settled { outcome, head: ws.totals.head, balance });
         }
+        if planted::is(Fault::AnsweredFirst) {
+            self.commit(&records, &ws, since);
+        }
+    }
+
+    fn commit(&mut self, records: &[Record], ws: &WorkingSet, since: Instant) {
+        if records.is_empty() {
+            return;
+        }
+        Point::JournalCommitting.reached();
+        // Nothing is retried and nothing is answered after an error: see `Journal`.
+        match self.journal.commit(records, ws) {
+            Err(error) if !planted::is(Fault::FailureIgnored) => fail_stop("commit failed", &error),
+            _ => Point::JournalCommitted.reached(),
+        }
+        if records.iter().flat_map(|record| &record.events).any(|event| matches!(event, Event::ClockConfirmed { .. })) {
+            self.clock.confirm();
+        }
+        self.observe.committed(&ws.totals, records.len(), since.elapsed());
     }
 }
 

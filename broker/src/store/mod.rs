@@ -9,6 +9,7 @@ use std::path::Path;
 use netpay_ledger::record::Record;
 use netpay_ledger::rows::Table;
 use netpay_ledger::working_set::Change;
+use netpay_planted::{self as planted, Fault};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch,
     WriteOptions, properties,
@@ -193,7 +194,7 @@ impl Store {
 
     fn write_synced(&self, batch: WriteBatch) -> Result<(), StateError> {
         let mut sync = WriteOptions::default();
-        sync.set_sync(true);
+        sync.set_sync(!planted::is(Fault::SyncSkipped));
         self.db.write_opt(batch, &sync).map_err(said)?;
         // What RocksDB sorts and moves beside us it tries again when it failed, and goes on. We do not: a disk that failed
         // once is not to be believed.

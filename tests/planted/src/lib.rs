@@ -43,6 +43,10 @@ faults! {
     OffByOne = "off-by-one",
     PayeeNotChecked = "payee-not-checked",
     WordNotChecked = "word-not-checked",
+    // The broker says what is not so.
+    SyncSkipped = "sync-skipped",
+    AnsweredFirst = "answered-first",
+    FailureIgnored = "failure-ignored",
 }
 
 /// Whether this is to be done wrong.
