@@ -274,7 +274,7 @@ async fn an_old_key_list_does_not_bring_a_revoked_key_back() {
     let other = raw_peer(&given.shop.town, 50).await;
     let coin = other.buy_one(50, Suite::Sha256, 1, Guarantee::Bearer).await.expect("bought");
     given.stop_broker();
-    given.forger.put_key_list(&given.forger.revoking_list());
+    given.shop.town.world.broker(&["key", "rotate", "touchstone", "--revoke"]);
     given.start_broker();
     given.shop.reopen();
     given.stop_broker();

@@ -99,8 +99,7 @@ async fn an_e_coin_under_a_revoked_key_is_refused_whenever_it_was_sold() {
     let payer = raw_peer(&town, 50).await;
     let coin = payer.buy_one(50, Suite::Sha256, 1, Guarantee::Bearer).await.expect("bought");
     assert_eq!(town.broker.take().expect("it serves").terminate(), Some(0));
-    let forger = Forger::of(&town.world);
-    forger.put_key_list(&forger.revoking_list());
+    town.world.broker(&["key", "rotate", "touchstone", "--revoke"]);
     town.broker = Some(town.world.serve_broker());
     let shop = Shop::open(Arc::new(town), "");
     let payment = ten_words(&shop, &payer, &coin);

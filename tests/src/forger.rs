@@ -1,18 +1,16 @@
-//! A broker's key files in the hands of a test, which owns the broker: signs touchstones and key lists that no broker would.
+//! A broker's key files in the hands of a test, which owns the broker: signs touchstones that no broker would.
 
 use std::path::PathBuf;
 
 use netpay_protocol::chain::PaywordChain;
 use netpay_protocol::ids::{EcoinId, from_hex};
-use netpay_protocol::key_list::{KeyList, Purpose, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::suite::Payword;
 use netpay_protocol::touchstone::Touchstone;
-use netpay_protocol::wire;
 
 use crate::processes::World;
-use crate::raw_peer::{Coin, fresh_request, now_ms};
+use crate::raw_peer::{Coin, fresh_request};
 
 /// The key folder of a world's broker.
 pub struct Forger(PathBuf);
@@ -38,26 +36,5 @@ impl Forger {
         let chain = PaywordChain::below(t.suite, &t.ecoin, t.n, Payword::unchecked(*last.bytes()));
         t.root = chain.root();
         Coin { touchstone: Signed::new(t, &self.key("touchstone")), chain }
-    }
-
-    /// The broker's key list as it stands.
-    pub fn key_list(&self) -> SignedKeyList {
-        let bytes = std::fs::read(self.0.join("key-list.cbor")).expect("a key list");
-        wire::decode(&bytes).expect("the broker's own")
-    }
-
-    /// The next key list, in which the touchstone key is revoked, signed by the root key.
-    pub fn revoking_list(&self) -> SignedKeyList {
-        let held = self.key_list();
-        let mut list = KeyList { seq: held.list.content.seq + 1, ..held.list.content };
-        for key in list.keys.iter_mut().filter(|key| key.purpose == Purpose::Touchstone) {
-            key.revoked_at_ms = now_ms();
-        }
-        SignedKeyList { root: held.root, list: Signed::new(list, &self.key("root")) }
-    }
-
-    /// Puts a key list in the place of the broker's, for its next start.
-    pub fn put_key_list(&self, list: &SignedKeyList) {
-        std::fs::write(self.0.join("key-list.cbor"), wire::encode(list)).expect("our own file");
     }
 }
