@@ -118,6 +118,11 @@ impl Scene {
         self.books().sold.insert(t.ecoin, (t.n.0, u64::from(t.unit_value.0)));
     }
 
+    /// An e-coin was sold after the backup that was restored since: nobody paid for it any more.
+    pub fn forgotten(&self, coin: &Coin) {
+        self.books().sold.remove(&coin.touchstone.content.ecoin);
+    }
+
     /// A grant that its payer means.
     pub fn grant(&self, payer: &RawPeer, coin: &Coin, range: (u32, u32), payee: PeerId) -> Signed<SignedIndex> {
         self.means(coin, range, payee);
@@ -167,6 +172,12 @@ impl Scene {
         self.account(peer.id()).await.map_or(0, |account| account.balance.0)
     }
 
+    /// The same, as the operator's program shows it, which has the broker's clock.
+    pub fn shown_balance(&self, peer: &RawPeer) -> u64 {
+        let shown = self.town.world.broker(&["account", "show", &peer.id().to_string()]);
+        shown["balance_units"].as_u64().expect("a number")
+    }
+
     /// An e-coin, if it is known.
     pub async fn ecoin(&self, ecoin: EcoinId) -> Option<EcoinView> {
         self.order(&Order::ShowEcoin { ecoin }).await.ok()
@@ -207,6 +218,16 @@ impl Scene {
     /// Starts the broker again, at the true time.
     pub fn is_now(&mut self) {
         self.is_later(0);
+    }
+
+    /// The ledger is lost, and this backup restored in its place.
+    pub fn is_restored_from(&mut self, backup: &str) {
+        let town = Arc::get_mut(&mut self.town).expect("a broker of its own");
+        assert_eq!(town.broker.take().expect("it serves").terminate(), Some(0));
+        std::fs::rename(town.world.path("broker/ledger"), town.world.path(&format!("lost-before-{backup}")))
+            .expect("moved away");
+        town.world.broker(&["backup", "restore", backup]);
+        town.broker = Some(town.world.serve_broker());
     }
 
     /// The ledger's own audit passes. Nobody honest is accused. Of each e-coin the broker paid words that were sold, each
