@@ -21,7 +21,14 @@ pub(super) enum Account {
     Suspend(Because),
     /// Lift a suspension (not while the account owes for a double spend).
     Reinstate(Because),
-    /// Pay a double spender's debt from its balance, once its last e-coin can no longer be redeemed.
+    /// Pay a double spender's debt from its balance, once its last e-coin can no longer be redeemed; or what the operator
+    /// lent to an e-coin that a restored backup did not know, at once.
+    #[command(after_help = "\
+`netpay-broker ledger explain DEBTOR` names the debts, with creditor and e-coin.
+
+Examples:
+  netpay-broker account settle-debt 6f…c2 91…0d 4e…21 --config broker
+  netpay-broker account settle-debt 6f…c2 operator 4e…21 --config broker")]
     SettleDebt(SettleDebt),
 }
 
@@ -61,12 +68,18 @@ pub(super) struct Because {
 pub(super) struct SettleDebt {
     /// Who double spent.
     debtor: PeerId,
-    /// Who lost by it.
+    /// Who lost by it: a peer's id, or `operator`.
+    #[arg(value_parser = creditor)]
     creditor: PeerId,
     /// On which e-coin.
     ecoin: EcoinId,
     #[command(flatten)]
     at: Where,
+}
+
+fn creditor(text: &str) -> Result<PeerId, String> {
+    let id = || text.parse().map_err(|error| format!("{error}; or the word operator"));
+    if text == "operator" { Ok(PeerId::OPERATOR) } else { id() }
 }
 
 impl Account {
@@ -107,4 +120,16 @@ async fn list(at: &Where) -> anyhow::Result<Said> {
     let text: Vec<_> = accounts.iter().map(views::account_text).collect();
     let json: Vec<_> = accounts.iter().map(views::account).collect();
     Ok(Said::new(json!({ "accounts": json }), format!("{} accounts\n{}", accounts.len(), text.join("\n"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debt_is_owed_to_a_peer_or_to_the_operator() {
+        assert_eq!(creditor("operator"), Ok(PeerId::OPERATOR));
+        assert_eq!(creditor(&PeerId([7; 16]).to_string()), Ok(PeerId([7; 16])));
+        assert!(creditor("the operator").is_err_and(|why| why.ends_with("or the word operator")));
+    }
 }
