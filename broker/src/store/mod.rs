@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use netpay_ledger::record::Record;
 use netpay_ledger::rows::Table;
@@ -26,8 +27,10 @@ mod upgrade;
 pub use copy::copy_of;
 
 const RECORDS: &str = "events";
+/// How long opening may take. A large ledger takes seconds, on a slow disk perhaps a minute.
+const OPEN_SECONDS: u64 = 600;
 const READ_ONLY_TRIES: u32 = 40;
-const READ_ONLY_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const READ_ONLY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A ledger directory that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,17 @@ pub enum OpenError {
     /// There is no room to open it. It is not damaged.
     #[error("ledger directory {0} cannot be opened: the disk is full; make room and start again (nothing is lost)")]
     DiskFull(String),
+    /// RocksDB does not come to an end.
+    #[error(
+        "ledger directory {path} was not open after {seconds} s: if the disk is not that slow (give it more with \
+         NETPAY_OPEN_SECONDS), its list of files is damaged; restore a backup"
+    )]
+    Endless {
+        /// Where.
+        path: String,
+        /// How long that was.
+        seconds: u64,
+    },
     /// RocksDB refuses it.
     #[error("ledger directory {path} cannot be opened: {reason}; restore a backup rather than repairing it")]
     Damaged {
@@ -122,6 +136,21 @@ fn families_of_a_reader() -> impl Iterator<Item = (&'static str, Options)> {
     })
 }
 
+/// Waits for RocksDB, but not for ever: some damage to its list of files has it read in a circle (found by flipping bits).
+fn patiently<T: Send + 'static>(path: &Path, open: impl FnOnce() -> T + Send + 'static) -> Result<T, OpenError> {
+    let told = std::env::var("NETPAY_OPEN_SECONDS").ok().and_then(|told| told.parse().ok());
+    let seconds = told.unwrap_or(OPEN_SECONDS);
+    let (done, opened) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(open()));
+    let endless = |_| OpenError::Endless { path: path.display().to_string(), seconds };
+    opened.recv_timeout(Duration::from_secs(seconds)).map_err(endless)
+}
+
+/// Whether RocksDB found a family missing.
+fn lacks_a_family(error: &rocksdb::Error) -> bool {
+    error.to_string().contains("Column family not found")
+}
+
 impl Store {
     /// Makes a new, empty ledger. Never touches one that is there.
     pub fn create(path: &Path) -> Result<Self, OpenError> {
@@ -138,22 +167,25 @@ impl Store {
     /// Opens a ledger for writing: one process at a time. One of an earlier version is brought up to date.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::check_there(path)?;
-        if upgrade::is_older(path) {
-            return upgrade::open(path);
+        let at = path.to_owned();
+        match patiently(path, move || DB::open_cf_with_opts(&options(), at, families()))? {
+            Err(error) if lacks_a_family(&error) && upgrade::is_older(path) => upgrade::open(path),
+            opened => Self::opened(path, opened),
         }
-        Self::opened(path, DB::open_cf_with_opts(&options(), path, families()))
     }
 
     /// Opens a ledger for reading, as it stands on disk now, also while a broker serves it. RocksDB may then take a file
     /// away between reading the list of files and opening them; the next list is without it. Once open they stay open.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         Self::check_there(path)?;
-        if upgrade::is_older(path) {
-            return Err(OpenError::Older(path.display().to_string()));
-        }
         for _ in 0..READ_ONLY_TRIES {
-            match DB::open_cf_with_opts_for_read_only(&options(), path, families_of_a_reader(), false) {
+            let at = path.to_owned();
+            let open = move || DB::open_cf_with_opts_for_read_only(&options(), at, families_of_a_reader(), false);
+            match patiently(path, open)? {
                 Err(error) if error.to_string().contains("No such file") => std::thread::sleep(READ_ONLY_PAUSE),
+                Err(error) if lacks_a_family(&error) && upgrade::is_older(path) => {
+                    return Err(OpenError::Older(path.display().to_string()));
+                }
                 opened => return Self::opened(path, opened),
             }
         }
