@@ -206,6 +206,8 @@ impl Node {
         metrics.start(&totals);
         let clock = Arc::new(Clock::new(&totals));
         warn_of(&totals, &clock);
+        // Before anything is served: a gauge that nobody has set would say that refunds wait.
+        observe.clock(clock.is_trusted());
         let journal = Box::new(LocalJournal::new(store)?);
         let writer = LedgerActor::new(Arc::clone(&state), journal, Arc::clone(&observe), Arc::clone(&clock));
         let ledger = self.actors.start(config.queues.ledger, writer);

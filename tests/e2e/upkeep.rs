@@ -1,7 +1,5 @@
 //! What an operator keeps up: the clock, the broker's keys, and an eye on the stored rows.
 
-use std::time::Duration;
-
 use netpay_broker::store::Store;
 use netpay_ledger::load;
 use netpay_ledger::rows::{AccountRow, Row as _};
@@ -54,7 +52,10 @@ fn what_was_not_redeemed_comes_back_after_months_once_the_clock_is_confirmed() {
     // The batch was recorded a moment ago; that the clock is in doubt is not forgotten by a restart.
     restart(&mut town);
     until("a look at the clock", || (!trusts_its_clock(&town)).then_some(()));
-    std::thread::sleep(Duration::from_secs(6)); // a whole round of looking for what is due
+    let looks = |town: &Town| town.broker.as_ref().expect("it runs").metric("netpay_clock_looks_total");
+    let seen = looks(&town);
+    // The look under way when these were counted, and a whole one.
+    until("a look for what is due", || (looks(&town) >= seen + 2.0).then_some(()));
     assert_eq!(balance(&town, &alice), 44, "nothing is refunded while the clock is in doubt");
     let said = town.world.broker(&["ledger", "confirm-clock", "--reason", "NTP is in step"]);
     assert_eq!(said["clock_trusted"], true, "{said}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use netpay_ledger::rows::Totals;
 use netpay_ledger::scan::Findings;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
 use crate::ports::{Observe, now_ms};
@@ -26,6 +26,7 @@ pub struct Metrics {
     scan_position: Gauge,
     scan_age: Gauge,
     clock: Gauge,
+    clock_looks: IntCounter,
     scanned_at_ms: AtomicU64,
 }
 
@@ -88,6 +89,11 @@ impl Metrics {
         registry.register(Box::new(requests.clone()))?;
         let queue = GaugeVec::new(Opts::new("netpay_queue_waiting", "Messages waiting in a queue."), &["queue"])?;
         registry.register(Box::new(queue.clone()))?;
+        let clock_looks = IntCounter::new(
+            "netpay_clock_looks_total",
+            "How often the clock was looked at, before refunding what is due.",
+        )?;
+        registry.register(Box::new(clock_looks.clone()))?;
         let ledger = LEDGER.iter().map(|(name, help, get)| Ok((gauge(&registry, name, help)?, *get)));
         Ok(Self {
             requests,
@@ -122,6 +128,7 @@ impl Metrics {
             scan_position: gauge(&registry, "netpay_ledger_scan_position", "Position of the last scan.")?,
             scan_age: gauge(&registry, "netpay_ledger_scan_age_seconds", "Age of the last scan.")?,
             clock: gauge(&registry, "netpay_clock_trusted", "1, or 0 while refunds wait for `ledger confirm-clock`.")?,
+            clock_looks,
             scanned_at_ms: AtomicU64::new(0),
             registry,
         })
@@ -170,6 +177,7 @@ impl Observe for Metrics {
 
     fn clock(&self, trusted: bool) {
         self.clock.set(f64::from(u8::from(trusted)));
+        self.clock_looks.inc();
     }
 
     fn queued(&self, queue: &'static str, waiting: usize) {
