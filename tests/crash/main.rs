@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! NETPAY_CYCLES=10000 tests/run.sh --long crash
-//! NETPAY_CYCLES=10000 NETPAY_MINUTES=60 NETPAY_SEED=1 tests/run.sh crash
+//! NETPAY_CYCLES=10000 NETPAY_MINUTES=60 NETPAY_SEED=1 tests/run.sh --long crash
 //! ```
 //!
 //! A campaign prints its seed first and what happened last. With the same seed the same things are asked for and the broker
