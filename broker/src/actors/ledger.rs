@@ -14,19 +14,23 @@ use netpay_protocol::problem::Problem;
 use netpay_protocol::redemption::{Head, Line};
 
 use super::clock::Clock;
-use super::refusals::{busy, rejected};
+use super::refusals::{busy, not_known, not_leading, rejected};
 use super::runtime::{Address, Full, Handler};
+use crate::ports::journal::CommitError;
 use crate::ports::{Journal, Observe, State, fail_stop, now_ms};
 
 /// Commands decided together, at most. Bounds the memory and the latency of one group.
 const MAX_GROUP: usize = 256;
 
+/// Called when a command has come to its end, on the writer's thread: it must be quick.
+pub type Answer = Box<dyn FnOnce(Settled) + Send>;
+
 /// A command, and what to do with its outcome.
 pub struct Order {
     /// The command.
     pub command: Command,
-    /// Called after the commit of its group, on the writer's thread: it must be quick.
-    pub answer: Box<dyn FnOnce(Settled) + Send>,
+    /// Called after the commit of its group.
+    pub answer: Answer,
 }
 
 /// How a command ended.
@@ -73,6 +77,9 @@ impl LedgerActor {
 
     fn commit_group(&mut self) {
         let since = Instant::now();
+        if self.journal.lead().is_err() {
+            return answer_all(self.waiting.drain(..).map(|order| order.answer), &not_leading());
+        }
         if !self.clock.is_trusted() {
             // Before anything else of the group, so that no crash comes between: a restart would find a fresh last record.
             let command = Command { request: None, action: Action::DoubtClock };
@@ -95,8 +102,8 @@ impl LedgerActor {
         let mut records = Vec::new();
         let outcomes: Vec<_> =
             commands.into_iter().map(|command| decide_one(&mut ws, &facts, command, &mut records)).collect();
-        if !planted::is(Fault::AnsweredFirst) {
-            self.commit(&records, &ws, since);
+        if !planted::is(Fault::AnsweredFirst) && !self.commit(&records, &ws, since) {
+            return answer_all(answers, &not_known());
         }
         for ((outcome, answer), signer) in outcomes.into_iter().zip(answers).zip(signers) {
             let signer = signer.filter(|signer| ws.accounts.is_loaded(signer));
@@ -109,20 +116,38 @@ impl LedgerActor {
         }
     }
 
-    fn commit(&mut self, records: &[Record], ws: &WorkingSet, since: Instant) {
-        if records.is_empty() {
-            return;
+    /// Whether it is committed. If that is not known, nothing of it may be answered.
+    fn commit(&mut self, records: &[Record], ws: &WorkingSet, since: Instant) -> bool {
+        if !records.is_empty() {
+            Point::JournalCommitting.reached();
         }
-        Point::JournalCommitting.reached();
-        // Nothing is retried and nothing is answered after an error: see `Journal`.
         match self.journal.commit(records, ws) {
-            Err(error) if !planted::is(Fault::FailureIgnored) => fail_stop("commit failed", &error),
-            _ => Point::JournalCommitted.reached(),
+            // Nothing is tried again and nothing is answered: see `Journal`.
+            Err(CommitError::Failed(error)) if !planted::is(Fault::FailureIgnored) => {
+                fail_stop("commit failed", &error)
+            }
+            Err(CommitError::Unknown(why)) => {
+                tracing::warn!("{} records: {why}", records.len());
+                return false;
+            }
+            _ => {}
         }
+        if records.is_empty() {
+            return true;
+        }
+        Point::JournalCommitted.reached();
         if records.iter().flat_map(|record| &record.events).any(|event| matches!(event, Event::ClockConfirmed { .. })) {
             self.clock.confirm();
         }
         self.observe.committed(&ws.totals, records.len(), since.elapsed());
+        true
+    }
+}
+
+/// The same problem for everybody.
+fn answer_all(answers: impl IntoIterator<Item = Answer>, problem: &Problem) {
+    for answer in answers {
+        answer(Settled { outcome: Err(problem.clone()), head: Head::default(), balance: None });
     }
 }
 

@@ -11,6 +11,16 @@ pub fn busy() -> Problem {
     Problem::new(Kind::Busy, "the broker is busy; send the same request again in a moment")
 }
 
+/// What is said while another node decides.
+pub fn not_leading() -> Problem {
+    Problem::new(Kind::Unavailable, "another node of this broker takes this now; send the same request again")
+}
+
+/// What is said when a commit may or may not have happened.
+pub fn not_known() -> Problem {
+    Problem::new(Kind::Unavailable, "whether this was carried out is not known yet; send the same request again")
+}
+
 /// Whether a signed thing names this broker.
 pub fn check_broker<L: Layout>(named: BrokerId, ours: BrokerId) -> Result<(), Problem> {
     if named == ours {

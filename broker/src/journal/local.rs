@@ -7,7 +7,7 @@ use netpay_ledger::load;
 use netpay_ledger::record::{Record, hash};
 use netpay_protocol::redemption::Head;
 
-use crate::ports::journal::CommitError;
+use crate::ports::journal::{CommitError, NotLeading};
 use crate::ports::state::StateError;
 use crate::ports::{Journal, State};
 use crate::store::Store;
@@ -36,7 +36,15 @@ impl LocalJournal {
 }
 
 impl Journal for LocalJournal {
+    /// Nobody else does: RocksDB lets one process open its directory.
+    fn lead(&mut self) -> Result<(), NotLeading> {
+        Ok(())
+    }
+
     fn commit(&mut self, records: &[Record], ws: &WorkingSet) -> Result<(), CommitError> {
-        self.store.write(records, &ws.changes()).map_err(|error| CommitError(error.to_string()))
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.store.write(records, &ws.changes()).map_err(|error| CommitError::Failed(error.to_string()))
     }
 }

@@ -5,15 +5,30 @@ use netpay_ledger::record::Record;
 
 /// Where records become final.
 ///
-/// *Committed* means: after `commit` returned, the records and every row they changed are there after any crash of the
-/// process or the machine, all or none of them. An error is ambiguous: the records may be there or not. Whoever gets one
-/// forgets its running state, and answers nothing.
+/// *Committed* means: after `commit` returned, the records and every row they changed can be read, and are there after any
+/// crash of the process or the machine, all or none of them.
 pub trait Journal: Send {
-    /// Commits records (in order, following the head) together with the rows that the working set changed.
+    /// Waits until this node may decide: it is the one that writes, and everything committed before can be read. Costs
+    /// nothing while it goes on being so.
+    fn lead(&mut self) -> Result<(), NotLeading>;
+    /// Commits records (in order, following the head) together with the rows that the working set changed. Without
+    /// records it confirms that nothing else was committed since the working set was loaded: who answers from it answers
+    /// from the newest state.
     fn commit(&mut self, records: &[Record], ws: &WorkingSet) -> Result<(), CommitError>;
 }
 
-/// A commit that may or may not have happened.
+/// Another node writes, or none does at the moment.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CommitError(pub String);
+#[error("this node does not lead")]
+pub struct NotLeading;
+
+/// A commit that may or may not have happened. Whoever gets one forgets its running state and answers nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The storage failed: nothing that is in memory can be believed any more.
+    #[error("{0}")]
+    Failed(String),
+    /// The records are there or not, or will be; whoever leads next knows. Not this node's fault.
+    #[error("not known to be committed: {0}")]
+    Unknown(String),
+}
