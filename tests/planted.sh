@@ -55,6 +55,8 @@ word-not-checked        netpay-ledger:model      MODEL
 sync-skipped            netpay-tests:crash       syncs::every_acknowledgement_follows_a_sync
 answered-first          netpay-tests:crash       syncs::every_acknowledgement_follows_a_sync
 failure-ignored         netpay-tests:crash       faults::an_error_of_the_disk_stops_the_broker_before_it_acknowledges_anything_more
+read-unconfirmed        netpay-tests:sim         whoever_leads_what_was_answered_is_in_the_log_once_and_no_answer_is_from_an_old_state
+unknown-answered        netpay-tests:sim         whoever_leads_what_was_answered_is_in_the_log_once_and_no_answer_is_from_an_old_state
 END
 }
 
@@ -86,7 +88,10 @@ complain() {
 
 deploy/build.sh test -p netpay-ledger --test requests --locked --no-run 2>&1 | tee "$scratch/said"
 plain=$(programs <"$scratch/said")
-planted test -p netpay-ledger -p netpay-planted --no-run 2>&1 | tee "$scratch/said"
+{
+  planted test -p netpay-ledger -p netpay-planted --no-run
+  planted test -p netpay-tests --test sim --no-run
+} 2>&1 | tee "$scratch/said"
 declare -A program
 while read -r path; do
   name=${path##*/}

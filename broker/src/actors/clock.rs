@@ -14,9 +14,14 @@ const MOST_DRIFT_MS: u64 = 5_000;
 /// How long a broker may have stood still. After more than that nobody knows that the wall clock was not set meanwhile.
 const MOST_PAUSE: Duration = Duration::from_secs(24 * 3_600);
 
+/// The wall's time (ms since 1970) and the monotonic clock's, at one moment.
+pub type Reading = (u64, Instant);
+
 /// The wall clock, watched. It is in doubt once it jumped, until an operator has confirmed it.
-#[derive(Debug)]
-pub struct Clock(Mutex<Watch>);
+pub struct Clock {
+    read: Box<dyn Fn() -> Reading + Send + Sync>,
+    watch: Mutex<Watch>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Watch {
@@ -44,19 +49,32 @@ impl Watch {
 impl Clock {
     /// Starts watching, as a broker starts on a ledger with these totals.
     pub fn new(totals: &Totals) -> Self {
-        let mut watch = Watch::start(now_ms(), Instant::now(), totals.recorded_at_ms);
+        Self::reading(totals, || (now_ms(), Instant::now()))
+    }
+
+    /// The same, by clocks of the caller's.
+    pub fn reading(totals: &Totals, read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        let (wall_ms, monotonic) = read();
+        let mut watch = Watch::start(wall_ms, monotonic, totals.recorded_at_ms);
         watch.trusted &= totals.clock_doubted_at_ms.is_none();
-        Self(Mutex::new(watch))
+        Self { read: Box::new(read), watch: Mutex::new(watch) }
+    }
+
+    /// What the wall clock says.
+    pub fn now_ms(&self) -> u64 {
+        (self.read)().0
     }
 
     /// Looks at both clocks.
     pub fn is_trusted(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).look(now_ms(), Instant::now())
+        let (wall_ms, monotonic) = (self.read)();
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).look(wall_ms, monotonic)
     }
 
     /// An operator says that it is right as it is now.
     pub fn confirm(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Watch::start(now_ms(), Instant::now(), 0);
+        let (wall_ms, monotonic) = (self.read)();
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Watch::start(wall_ms, monotonic, 0);
     }
 }
 

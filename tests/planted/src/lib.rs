@@ -47,6 +47,8 @@ faults! {
     SyncSkipped = "sync-skipped",
     AnsweredFirst = "answered-first",
     FailureIgnored = "failure-ignored",
+    ReadUnconfirmed = "read-unconfirmed",
+    UnknownAnswered = "unknown-answered",
 }
 
 /// Whether this is to be done wrong.
