@@ -12,13 +12,18 @@ use netpay_ledger::event::{Event, RedeemedClaim};
 use netpay_ledger::record::Record;
 use netpay_ledger::rows::{AccountRow, DebtRow, EcoinRow, PayoutRow, ReferenceRow, RequestRow, RunRow, Table};
 use netpay_protocol::ids::{Digest, EcoinId, PeerId, RequestId};
+use netpay_protocol::keys::PublicKey;
 use netpay_protocol::payout::{PayoutKey, PayoutState};
 use netpay_protocol::redemption::{Head, Line};
-use netpay_tests::campaign::Tally;
 use netpay_tests::events;
+
+use crate::post::Post;
 
 /// A request, by its signer and id.
 pub type Asked = (PeerId, RequestId);
+
+/// A debt: the debtor, the creditor, the e-coin that was spent twice.
+pub type Debt = (PeerId, PeerId, EcoinId);
 
 /// What there is, as one side has it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -28,7 +33,9 @@ pub struct Books {
     /// Who is suspended.
     pub suspended: BTreeSet<PeerId>,
     /// Σ of what each owes.
-    pub debts: BTreeMap<(PeerId, PeerId, EcoinId), u64>,
+    pub debts: BTreeMap<Debt, u64>,
+    /// The keys of everybody who rotated them, the present one last.
+    pub keys: BTreeMap<PeerId, Vec<PublicKey>>,
     /// Every e-coin and its payer.
     pub ecoins: BTreeMap<EcoinId, PeerId>,
     /// Every run paid, by its first word: the last one, and to whom.
@@ -71,6 +78,7 @@ impl Books {
         compare("balances", &self.balances, &ledger.balances);
         assert_eq!(self.suspended, ledger.suspended, "suspended: the clients' book, and the ledger");
         compare("debts", &self.debts, &ledger.debts);
+        compare("keys", &self.keys, &ledger.keys);
         compare("e-coins", &self.ecoins, &ledger.ecoins);
         compare("runs", &self.runs, &ledger.runs);
         compare("payouts", &self.payouts, &ledger.payouts);
@@ -100,31 +108,39 @@ pub struct Read {
     pub books: Books,
     /// The hash of every record.
     pub log: BTreeMap<u64, Digest>,
-    events: BTreeMap<&'static str, u64>,
+    /// Every event with its time, in ms, and the request that led to it.
+    events: Vec<(&'static str, u64, Option<RequestId>)>,
 }
 
 impl Read {
     /// Reads it.
     pub fn from(ledger: &Path) -> Self {
         let store = Store::open_read_only(ledger).expect("a ledger");
-        let (mut books, mut log, mut kinds) = (Books::default(), BTreeMap::new(), BTreeMap::new());
+        let (mut books, mut log, mut events) = (Books::default(), BTreeMap::new(), Vec::new());
         let mut before = Head::default();
         let read = store.each_record(1, &mut |_, bytes| {
             let (record, head) = Record::read(bytes, before)?;
             log.insert(head.position, head.hash);
             before = head;
             books.take_record(&record);
-            record.events.iter().for_each(|event| *kinds.entry(events::name(event)).or_insert(0) += 1);
+            let request = record.request.map(|request| request.id);
+            events.extend(record.events.iter().map(|event| (events::name(event), record.recorded_at_ms, request)));
             Ok(())
         });
         read.expect("an unbroken log");
         store.each_row(&mut |table, key, value| books.take_row(table, key, value).expect("a row")).expect("rows");
-        Self { books, log, events: kinds }
+        Self { books, log, events }
     }
 
-    /// Adds its events to what happened.
-    pub fn count(&self, tally: &Tally) {
-        self.events.iter().for_each(|(kind, times)| tally.add(kind, *times));
+    /// Adds its events to what happened: all of them, and those that were recorded before their broker died unheard.
+    pub fn count(&self, post: &Post) {
+        let settled = post.settled();
+        for (kind, at_ms, request) in &self.events {
+            post.tally.count(kind);
+            if request.and_then(|id| *settled.get(&id)?).is_some_and(|died_ms| *at_ms <= died_ms) {
+                post.tally.count(format!("{kind}, its reply lost"));
+            }
+        }
     }
 
     /// Whether this very head was in the log.
@@ -159,6 +175,10 @@ impl Books {
                 self.balances.insert(PeerId(id(0)?), row.balance.0);
                 if row.suspended_at_ms.is_some() {
                     self.suspended.insert(PeerId(id(0)?));
+                }
+                if let (Some(opened), Some(mut keys)) = (row.opened, row.former_keys) {
+                    keys.push(opened.register.content.signing_key);
+                    self.keys.insert(PeerId(id(0)?), keys);
                 }
             }
             Table::Ecoins => {

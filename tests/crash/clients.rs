@@ -15,13 +15,15 @@ use netpay_protocol::messages::{Buy, Redeem, Sold, Withdrawal};
 use netpay_protocol::problem::{Kind, Problem};
 use netpay_protocol::redemption::{Head, Statement};
 use netpay_protocol::subjects::{self, BrokerOp};
+use netpay_protocol::suite::Suite;
 use netpay_protocol::wire;
 use netpay_tests::forger::Forger;
 use netpay_tests::processes::World;
 use netpay_tests::raw_peer::{Coin, RawPeer, fresh_request, now_ms};
 
-use crate::books::{Books, state_name};
+use crate::books::{Books, Debt, state_name};
 use crate::post::Post;
+use crate::rotations::Rotating;
 
 /// What each client has to begin with, and never comes near the end of.
 const FUNDS: u64 = 1_000_000_000;
@@ -39,6 +41,10 @@ pub struct Held {
     pub settled: Vec<(usize, Redeem, Statement)>,
     /// Payouts that are open.
     pub open: Vec<(usize, Withdrawal)>,
+    /// Debts that can be settled, each with its debtor; who takes one out has it alone.
+    pub debtors: Vec<(RawPeer, Debt)>,
+    /// Peers that rotate their keys; who takes one out has it alone.
+    pub rotating: Vec<Rotating>,
 }
 
 /// All of them.
@@ -47,6 +53,8 @@ pub struct Clients {
     pub post: Post,
     /// The peers.
     pub peers: Vec<RawPeer>,
+    /// How far the broker's clock is behind this one.
+    pub behind_ms: u64,
     operator: SigningKey,
     held: Mutex<Held>,
 }
@@ -55,7 +63,7 @@ impl Clients {
     /// These peers, and the world's operator.
     pub fn new(world: &World, post: Post, peers: Vec<RawPeer>) -> Self {
         let operator = Forger::of(world).key("operator");
-        Self { post, peers, operator, held: Mutex::default() }
+        Self { post, peers, behind_ms: 0, operator, held: Mutex::default() }
     }
 
     /// What they hold. For a moment only: never while an answer is awaited.
@@ -76,11 +84,11 @@ impl Clients {
             broker: self.peers[0].broker,
             kid: Kid::of(&self.operator.public()),
             request: fresh_request(),
-            valid_until_ms: now_ms() + netpay_protocol::limits::HOUR_MS,
+            valid_until_ms: now_ms() + netpay_protocol::limits::HOUR_MS - self.behind_ms,
             order: wire::encode(order),
         };
         let message = wire::encode(&Signed::new(admin.clone(), &self.operator));
-        self.post.settle(&self.peers[0], &subjects::admin(order.op()), &message).await?;
+        self.post.settle(&self.peers[0], &subjects::admin(order.op()), admin.request, &message).await?;
         Ok(admin)
     }
 
@@ -99,10 +107,18 @@ impl Clients {
         books.references.insert(reference, (peer, units));
     }
 
+    /// What a peer orders, by the broker's clock.
+    pub fn purchase(&self, payer: &RawPeer, n: u32, count: u32, suite: Suite) -> Buy {
+        let mut order = payer.order(n, count, suite);
+        order.buy.content.valid_until_ms -= self.behind_ms;
+        order.buy = payer.sign(order.buy.content);
+        order
+    }
+
     /// A purchase.
     pub async fn buy(&self, payer: &RawPeer, order: &Buy) -> Result<Vec<Coin>, Problem> {
         let subject = subjects::request(payer.id(), BrokerOp::Buy);
-        let answer = self.post.settle(payer, &subject, &wire::encode(order)).await?;
+        let answer = self.post.settle(payer, &subject, order.buy.content.request, &wire::encode(order)).await?;
         let sold: Sold = wire::decode(&answer).expect("what was sold");
         let coins = payer.open(order, &sold).expect("words that fit");
         let ecoins: BTreeSet<EcoinId> = coins.iter().map(|coin| coin.touchstone.content.ecoin).collect();
@@ -119,7 +135,7 @@ impl Clients {
     /// A batch; nothing is written down of it but the head.
     pub async fn ask_statement(&self, payee: &RawPeer, batch: &Redeem) -> Result<Statement, Problem> {
         let subject = subjects::request(payee.id(), BrokerOp::Redeem);
-        let answer = self.post.settle(payee, &subject, &wire::encode(batch)).await?;
+        let answer = self.post.settle(payee, &subject, batch.batch.content.request, &wire::encode(batch)).await?;
         let statement: Signed<Statement> = wire::decode(&answer).expect("a statement");
         let statement = statement.content;
         statement.answers(&batch.batch.content).expect("the answer to this batch");
@@ -154,7 +170,7 @@ impl Clients {
     pub async fn pay_out(&self, peer: usize, withdrawal: Withdrawal) {
         let (from, content) = (&self.peers[peer], withdrawal.payout.content.clone());
         let subject = subjects::request(from.id(), BrokerOp::Payout);
-        self.post.settle(from, &subject, &wire::encode(&withdrawal)).await.expect("a good order");
+        self.post.settle(from, &subject, content.request, &wire::encode(&withdrawal)).await.expect("a good order");
         let mut held = self.held();
         held.books.requests.insert((from.id(), content.request), content.digest());
         held.books.debit(from.id(), content.amount_units.0);

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use netpay_protocol::admin::Order;
 use netpay_tests::campaign::{Campaign, Dice};
 use netpay_tests::raw_peer::RawPeer;
 use tokio::runtime::Runtime;
 
 use crate::clients::Clients;
+use crate::debts::AGO_MS;
 use crate::load::{Load, WORKERS};
 use crate::post::Post;
 use crate::stage::Stage;
@@ -23,6 +25,7 @@ const CHAPTER: u64 = 50;
 const KINDS: &[&str] = &[
     "kills under load",
     "kills while starting",
+    "kills between a commit and its answers",
     "replies lost",
     "sent again",
     "acknowledged",
@@ -38,12 +41,21 @@ const KINDS: &[&str] = &[
     "PayoutRequested",
     "PayoutSettled",
     "PayoutFailed",
+    "PayoutRequested, its reply lost",
+    "DebtSettled",
+    "DebtSettled, its reply lost",
+    "debts settled whole",
+    "PeerKeysRotated",
+    "PeerKeysRotated, its reply lost",
     "verdict credited",
     "verdict already_paid",
     "verdict conflicting",
     "verdict invalid",
     "verdict unauthorised",
     "verdict unknown_ecoin",
+    "rejected bad_signature",
+    "rejected in_debt",
+    "rejected not_found",
     "rejected suspended",
     "rejected insufficient_funds",
     "rejected policy",
@@ -65,41 +77,75 @@ fn some_time(dice: &mut Dice, most_ms: u64) {
     std::thread::sleep(Duration::from_micros(dice.below(1_000 * most_ms)));
 }
 
-/// One ledger from its first record on.
-fn chapter(campaign: &Campaign, stage: &mut Stage, clients: &Arc<Clients>, runtime: &Runtime, done: &mut u64) {
-    let end = *done + CHAPTER;
-    let tally = &clients.post.tally;
+/// A life of long ago. What was left of it can be settled now.
+fn earlier_life(stage: &mut Stage, clients: &mut Clients, runtime: &Runtime, dice: &mut Dice) {
     stage.serve();
+    clients.behind_ms = AGO_MS;
+    runtime.block_on(clients.old_debts(dice));
+    stage.stop();
+    clients.behind_ms = 0;
+    stage.world.set_clock("+0");
+}
+
+/// The clock leapt, and nothing is settled before somebody says that it is right.
+async fn confirm_clock(clients: &Clients) {
+    let order = Order::ConfirmClock { reason: "it is that long ago".into() };
+    let admin = clients.order(&order).await.expect("a clock in doubt");
+    clients.ordered(&mut clients.held().books, &admin);
+}
+
+/// One ledger from its first record on. Gives the peers back.
+fn chapter(
+    campaign: &Campaign,
+    stage: &mut Stage,
+    mut clients: Clients,
+    runtime: &Runtime,
+    done: &mut u64,
+) -> Vec<RawPeer> {
+    let end = *done + CHAPTER;
+    let tally = &campaign.tally;
+    earlier_life(stage, &mut clients, runtime, &mut campaign.dice(u64::MAX - end));
+    let clients = Arc::new(clients);
+    stage.serve();
+    runtime.block_on(confirm_clock(&clients));
     runtime.block_on(clients.fund());
+    stage.stop();
     loop {
         let leg = *done;
-        let load = Load::start(runtime, clients, WORKERS, |worker| campaign.dice(leg << 16 | worker));
+        let load = Load::start(runtime, &clients, WORKERS, |worker| campaign.dice(leg << 16 | worker));
         let mut dice = campaign.dice(u64::MAX - leg);
         for _ in 0..LEG {
-            some_time(&mut dice, 400);
-            stage.kill();
-            tally.count("kills under load");
+            if dice.below(3) == 0 {
+                stage.serve_until_commit(dice.between(1, 40));
+                tally.count("kills between a commit and its answers");
+            } else {
+                stage.serve();
+                some_time(&mut dice, 400);
+                stage.kill();
+                tally.count("kills under load");
+            }
             if dice.below(4) == 0 {
                 let starting = stage.world.start("netpay-broker", &["serve", "--config", "broker"], "starting.log");
                 some_time(&mut dice, 150);
                 starting.kill();
                 tally.count("kills while starting");
             }
-            stage.serve();
             *done += 1;
         }
+        stage.serve();
         load.finish(runtime);
         if dice.below(2) == 0 {
             stage.kill()
         } else {
             stage.stop()
         }
-        let read = stage.check(clients, tally);
+        let read = stage.check(&clients, tally);
         if *done >= end || !campaign.goes_on(*done) {
-            return read.count(tally);
+            read.count(&clients.post);
+            break;
         }
-        stage.serve();
     }
+    Arc::into_inner(clients).expect("the workers have finished").peers
 }
 
 #[test]
@@ -110,12 +156,12 @@ fn nothing_acknowledged_is_lost_or_doubled_when_the_broker_is_killed_at_any_mome
     let mut held = runtime.block_on(peers(&stage.world.nats_url()));
     let mut done = 0;
     while campaign.goes_on(done) {
+        stage.world.set_clock(&format!("-{}", AGO_MS / 1_000));
         let broker = stage.new_broker();
         held.iter_mut().for_each(|peer| peer.broker = broker);
         let post = Post::new(Arc::clone(&campaign.tally), stage.life());
-        let clients = Arc::new(Clients::new(&stage.world, post, held));
-        chapter(&campaign, &mut stage, &clients, &runtime, &mut done);
-        held = Arc::into_inner(clients).expect("the workers have finished").peers;
+        let clients = Clients::new(&stage.world, post, held);
+        held = chapter(&campaign, &mut stage, clients, &runtime, &mut done);
     }
     campaign.end(KINDS);
 }

@@ -24,7 +24,7 @@ use crate::clients::{Clients, rejected};
 /// Operations under way at once.
 pub const WORKERS: u64 = 24;
 /// Words of an e-coin.
-const WORDS: u32 = 24;
+pub const WORDS: u32 = 24;
 
 /// Workers that go on until they are told to stop, and then finish what they began.
 pub struct Load {
@@ -67,17 +67,19 @@ impl Load {
 
 impl Clients {
     async fn one_operation(&self, dice: &mut Dice) {
-        match dice.below(20) {
+        match dice.below(23) {
             0..3 => self.a_purchase(dice).await,
             3..9 => self.an_honest_batch(dice).await,
             9 => self.a_mixed_batch(dice).await,
             10 => self.a_repeated_batch(dice).await,
             11 => self.claims_in_a_new_batch(dice).await,
-            12 => self.a_double_spend(dice).await,
+            12 => self.a_debt(dice).await,
             13 => self.a_deposit(dice).await,
             14..16 => self.a_payout(dice).await,
             16..18 => self.a_payouts_end(dice).await,
             18 => self.a_rejected_purchase(dice).await,
+            19..21 => self.a_settlement(dice).await,
+            21 => self.a_rotation(dice).await,
             _ => self.a_suspension().await,
         }
     }
@@ -176,29 +178,6 @@ impl Clients {
         (!settled.is_empty()).then(|| settled[dice.place(settled.len())].clone())
     }
 
-    /// A cheat with money for one e-coin grants the same words twice.
-    async fn a_double_spend(&self, dice: &mut Dice) {
-        let cheat = self.peers[0].puppet();
-        self.credit(cheat.id(), 2 * u64::from(WORDS), format!("for {}", cheat.id())).await;
-        let coin = self.buy(&cheat, &cheat.order(WORDS, 1, Suite::Sha256)).await.expect("there is money").remove(0);
-        let ecoin = coin.touchstone.content.ecoin;
-        let first = dice.place(self.peers.len());
-        let second = (first + 1) % self.peers.len();
-        let words = dice.small(1, WORDS);
-        for (payee, verdict) in [(first, Verdict::Credited), (second, Verdict::Conflicting)] {
-            let grant = cheat.grant(&coin, (1, words + 1), self.peers[payee].id());
-            let batch = self.peers[payee].batch(vec![RawPeer::claim(&coin, &grant, words)]);
-            let statement = self.redeem(payee, batch).await;
-            assert_eq!(statement.lines[0].verdict, verdict);
-        }
-        {
-            let books = &mut self.held().books;
-            books.suspended.insert(cheat.id());
-            books.debts.insert((cheat.id(), self.peers[second].id(), ecoin), words.into());
-        }
-        rejected(self.buy(&cheat, &cheat.order(1, 1, Suite::Sha256)).await, Kind::Suspended);
-    }
-
     async fn a_deposit(&self, dice: &mut Dice) {
         let peer = dice.one(&self.peers).id();
         let (units, reference) = (dice.between(1, 100), format!("deposit {}", dice.any()));
@@ -219,7 +198,10 @@ impl Clients {
         let content = RequestPayout { amount_units: Units(51), ..withdrawal.payout.content };
         let other = netpay_protocol::messages::Withdrawal { payout: peer.sign(content), register: None };
         let subject = subjects::request(peer.id(), BrokerOp::Payout);
-        rejected(self.post.settle(peer, &subject, &wire::encode(&other)).await, Kind::RequestIdReused);
+        rejected(
+            self.post.settle(peer, &subject, other.payout.content.request, &wire::encode(&other)).await,
+            Kind::RequestIdReused,
+        );
     }
 
     /// Settled or failed, and then not the other.

@@ -14,11 +14,13 @@
 
 mod books;
 mod clients;
+mod debts;
 mod faults;
 mod full;
 mod kills;
 mod load;
 mod post;
+mod rotations;
 mod scene;
 mod shim;
 mod stage;

@@ -1,11 +1,13 @@
 //! Sends every request until it is answered, the same bytes each time, whoever died meanwhile.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use netpay_protocol::ids::RequestId;
 use netpay_protocol::problem::Problem;
 use netpay_tests::campaign::Tally;
-use netpay_tests::raw_peer::RawPeer;
+use netpay_tests::raw_peer::{RawPeer, now_ms};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -18,23 +20,34 @@ const BUSY: Duration = Duration::from_millis(2);
 pub type Life = Option<u64>;
 
 /// See the module.
-#[derive(Clone)]
 pub struct Post {
     /// What happened.
     pub tally: Arc<Tally>,
     life: watch::Receiver<Life>,
+    settled: Mutex<BTreeMap<RequestId, Option<u64>>>,
 }
 
 impl Post {
     /// To the broker that lives like this.
     pub fn new(tally: Arc<Tally>, life: watch::Receiver<Life>) -> Self {
-        Self { tally, life }
+        Self { tally, life, settled: Mutex::default() }
+    }
+
+    /// Every request that was carried out, with the time, in ms, at which a broker died that had been sent it before.
+    pub fn settled(&self) -> MutexGuard<'_, BTreeMap<RequestId, Option<u64>>> {
+        self.settled.lock().expect("nobody fails while holding it")
     }
 
     /// Sends until there is an answer: what was asked for, or why not.
-    pub async fn settle(&self, from: &RawPeer, subject: &str, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+    pub async fn settle(
+        &self,
+        from: &RawPeer,
+        subject: &str,
+        request: RequestId,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, Problem> {
         let mut life = self.life.clone();
-        let mut sent_before = false;
+        let (mut sent_before, mut died_ms) = (false, None);
         loop {
             let now = *life.wait_for(Option::is_some).await.expect("the broker's keeper lives");
             self.tally.count(if sent_before { "sent again" } else { "commands sent" });
@@ -49,6 +62,8 @@ impl Post {
             match answer.map(|answer| answer.map_err(|error| error.downcast::<Problem>())) {
                 Some(Ok(bytes)) => {
                     self.tally.count("acknowledged");
+                    // What is asked for once more was settled by the first answer.
+                    self.settled().entry(request).or_insert(died_ms);
                     return Ok(bytes);
                 }
                 Some(Err(Ok(problem))) if problem.kind.is_passing() => {
@@ -61,7 +76,10 @@ impl Post {
                 }
                 // Nobody was there, or nobody is any more.
                 Some(Err(Err(_))) => sleep(BUSY).await,
-                None => self.tally.count("replies lost"),
+                None => {
+                    self.tally.count("replies lost");
+                    died_ms = Some(now_ms());
+                }
             }
         }
     }

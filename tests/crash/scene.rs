@@ -108,7 +108,7 @@ impl Scene {
 
     /// Says what happened, and what the log came to hold.
     pub fn end(self, kinds: &[&str]) {
-        self.stage.check(&self.clients, &self.campaign.tally).count(&self.campaign.tally);
+        self.stage.check(&self.clients, &self.campaign.tally).count(&self.clients.post);
         self.campaign.end(kinds);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use netpay_crash_point::broker::Point;
 use netpay_protocol::ids::BrokerId;
 use netpay_tests::campaign::Tally;
 use netpay_tests::processes::{Process, World, until};
@@ -59,6 +60,18 @@ impl Stage {
     /// kill -9.
     pub fn kill(&mut self) {
         self.let_go().kill();
+    }
+
+    /// Serves until it has committed so often, and dies before anybody is answered.
+    pub fn serve_until_commit(&mut self, nth: u64) {
+        let at = format!("{}#{nth}", Point::JournalCommitted.name());
+        let variables = [("NETPAY_CRASH_AT".to_owned(), at)];
+        let serve = ["--json", "serve", "--config", "broker"];
+        let mut broker = self.world.start_with("netpay-broker", &serve, &variables, "broker.log");
+        broker.wait_for("\"ready\":true");
+        self.took_over(broker);
+        let (code, said) = self.ended();
+        assert_eq!(code, None, "nothing but the crash ends it: {said}");
     }
 
     /// The process, which the clients take for dead from now on.

@@ -105,9 +105,8 @@ impl RawPeer {
 
     /// Another peer on this connection and with this sealing key: a puppet costs nothing but a signing key.
     pub fn puppet(&self) -> Self {
-        let (key, nkey) = (SigningKey::generate(&mut rng()), SigningKey::generate(&mut rng()));
-        let (client, peer) = (self.client.clone(), PeerId::of(&key.public()));
-        Self { client, broker: self.broker, peer, key, sealing: Arc::clone(&self.sealing), nkey }
+        let stranger = self.with_another_key();
+        Self { peer: PeerId::of(&stranger.key.public()), ..stranger }
     }
 
     /// The same peer on a connection of its own.
@@ -125,8 +124,14 @@ impl RawPeer {
     /// The same peer with fresh keys, which its account knows nothing of yet.
     pub fn with_other_keys(&self) -> anyhow::Result<Self> {
         let sealing = Arc::new(SealingKey::generate(2_048, &mut rng())?);
+        Ok(Self { sealing, ..self.with_another_key() })
+    }
+
+    /// The same, but for the sealing key, which is costly to make.
+    pub fn with_another_key(&self) -> Self {
         let (key, nkey) = (SigningKey::generate(&mut rng()), SigningKey::generate(&mut rng()));
-        Ok(Self { client: self.client.clone(), broker: self.broker, key, peer: self.peer, sealing, nkey })
+        let (client, sealing) = (self.client.clone(), Arc::clone(&self.sealing));
+        Self { client, broker: self.broker, key, peer: self.peer, sealing, nkey }
     }
 
     /// An order to speak with these keys, whosever they are.
