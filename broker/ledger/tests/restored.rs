@@ -106,6 +106,22 @@ fn the_operator_waits_like_anybody_for_what_a_double_spender_owes_it() {
     assert!(matches!(world.execute(command), Err(Rejection::SettlementTooEarly { .. })));
 }
 
+/// What is lent comes from outside like a deposit, of each e-coin of a batch.
+#[test]
+fn what_the_operator_lends_keeps_the_room_below_two_to_the_62() {
+    for (room, back) in [(6, 0), (7, 1), (16, 1), (17, 2)] {
+        let mut world = given_a_purchase_was_lost();
+        let command = world.purchase("alice", &["C"], 10, world::Terms::default());
+        world.execute(command).expect("all she has");
+        let b = Touchstone { incarnation: 1, ..world.make("alice", "B", 6, world::Terms::default()).content };
+        world.credit("bob", (1 << 62) - 10 - room);
+        let ecoins = vec![(a(&world), 1), (Signed::new(b, &world::key("broker")), 1)];
+        let outcome = world.by_itself(Action::RestoreEcoins { ecoins }).expect("not rejected");
+        let events = if let Outcome::Recorded(events) = outcome { events } else { vec![] };
+        assert_eq!(events.len(), back, "{room} units of room: {events:?}");
+    }
+}
+
 /// The balance before a purchase of the same moment, and the record after it.
 #[test]
 fn one_payers_two_ecoins_of_one_batch_are_debited_from_what_is_left() {

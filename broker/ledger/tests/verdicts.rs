@@ -2,8 +2,8 @@
 
 mod world;
 
-use netpay_ledger::event::Event;
-use netpay_protocol::amounts::PaywordIndex;
+use netpay_ledger::event::{DoubleSpend, Event};
+use netpay_protocol::amounts::{PaywordIndex, Units};
 use netpay_protocol::index::SignedIndex;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::redemption::Claim;
@@ -189,6 +189,32 @@ fn at_most_sixteen_payees_of_an_ecoin_are_recorded_as_hurt() {
     }
     let totals = world.ledger.scan().totals;
     assert_eq!((totals.double_spends, totals.debts.0), (16, 64));
+}
+
+/// Debts are not bounded by deposits. One that would bring their sum to 2^62 is not recorded; nobody is paid more for it.
+#[test]
+fn debts_stay_below_two_to_the_62_in_all() {
+    for (others, owed) in [((1 << 62) - 6, 5), ((1 << 62) - 5, 0)] {
+        let mut world = given_alice_holds_a(10);
+        world.bought("mallory", "B", 1);
+        let before = world.ledger.clone();
+        let double_spend = |world: &mut World, coin, words: u32| {
+            let claims = ["bob", "carol"].map(|payee| world.claim(coin, (1, words + 1, words), payee));
+            ["bob", "carol"].into_iter().zip(claims).map(|(payee, claim)| world.redeem(payee, vec![claim])).last()
+        };
+        double_spend(&mut world, "B", 1);
+        let of_b = world.events().into_iter().find_map(|event| match event {
+            Event::DoubleSpendDetected(found) => Some(found),
+            _ => None,
+        });
+        world.ledger = before;
+        let huge = DoubleSpend { debt: Units(others), ..*of_b.expect("a double spend") };
+        world.happen(Event::DoubleSpendDetected(Box::new(huge)));
+        let lines = double_spend(&mut world, "A", 5).expect("carol's");
+        assert_eq!(show(&lines), [("conflicting", 0, 0, 5)]);
+        let found = world.ledger.scan();
+        assert_eq!((found.totals.debts.0, found.broken), (others + owed, vec![]));
+    }
 }
 
 /// Self-overlap minting: grants from = 1, 2, … n, all to = n+1, claimed through n, pay n words in total.

@@ -67,6 +67,8 @@ pub enum Ask {
         peer: Peer,
         new: usize,
     },
+    /// The broker's, by the list's life and number.
+    ListKeys((u64, u64)),
     Expire(Vec<u64>),
     BringBack(Vec<Coin>),
     Reconcile,
@@ -88,6 +90,7 @@ impl Ask {
             Self::EndPayout { paid: true, .. } => "settle payout",
             Self::EndPayout { paid: false, .. } => "fail payout",
             Self::RotateKey { .. } => "rotate key",
+            Self::ListKeys(_) => "list keys",
             Self::Expire(_) => "expire",
             Self::BringBack(_) => "bring back",
             Self::Reconcile => "reconcile",
@@ -98,7 +101,7 @@ impl Ask {
 
     /// What the broker does without being asked.
     pub fn by_itself(&self) -> bool {
-        matches!(self, Self::Expire(_) | Self::BringBack(_) | Self::DoubtClock)
+        matches!(self, Self::ListKeys(_) | Self::Expire(_) | Self::BringBack(_) | Self::DoubtClock)
     }
 }
 

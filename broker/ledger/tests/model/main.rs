@@ -49,6 +49,7 @@ const COMMON: &[(&str, &[&str])] = &[
     ("settle payout", &["recorded", "NotReconciled"]),
     ("fail payout", &["recorded", "NotReconciled"]),
     ("rotate key", &["recorded"]),
+    ("list keys", &["recorded", "KeyListNotNewer"]),
     ("expire", &["recorded", "unchanged", "ClockInDoubt", "NotReconciled"]),
     ("bring back", &["recorded", "unchanged"]),
     ("reconcile", &["recorded"]),

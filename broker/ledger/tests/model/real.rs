@@ -15,6 +15,7 @@ use netpay_protocol::buy::BuyEcoins;
 use netpay_protocol::chain::{ChainMaster, PaywordChain};
 use netpay_protocol::ids::{Digest, EcoinId, Kid, PeerId, RequestId};
 use netpay_protocol::index::SignedIndex;
+use netpay_protocol::key_list::{KeyList, SignedKeyList};
 use netpay_protocol::keys::SigningKey;
 use netpay_protocol::layout::{Layout as _, Signed};
 use netpay_protocol::limits::MIN_REDEEM_WINDOW_MS;
@@ -221,6 +222,18 @@ impl Real {
                 let rotation = Rotation::check(Signed::new(order, signing), register, signed_by);
                 Action::RotatePeerKeys(Box::new(rotation.expect("good keys")))
             }
+            Ask::ListKeys((incarnation, seq)) => {
+                let list = KeyList {
+                    broker: BROKER,
+                    issued_at_ms: 0,
+                    next_at_ms: 0,
+                    incarnation: *incarnation,
+                    seq: *seq,
+                    keys: vec![],
+                };
+                let list = SignedKeyList { root: keys().broker.public(), list: Signed::new(list, &keys().broker) };
+                Action::RotateBrokerKeys { list: Box::new(list) }
+            }
             Ask::Expire(ids) => {
                 Action::ExpireEcoins { ecoins: ids.iter().map(|coin| EcoinId(sixteen(*coin))).collect() }
             }
@@ -304,6 +317,7 @@ impl Real {
             life: totals.incarnation(),
             lost_since_ms: totals.restored.map(|restored| restored.head_at_ms),
             doubted: totals.clock_doubted_at_ms.is_some(),
+            key_list: totals.keys.map(|known| (known.incarnation, known.seq)),
             ..View::default()
         };
         for (key, bytes) in self.table(Table::Accounts) {

@@ -24,6 +24,7 @@ pub enum Kind {
     RequestPayout,
     EndPayout,
     RotateKey,
+    ListKeys,
     Expire,
     TimePasses,
     DoubtClock,
@@ -54,6 +55,7 @@ pub fn steps(commands: usize) -> impl Strategy<Value = Vec<Step>> {
         8 => Just(Kind::RequestPayout),
         8 => Just(Kind::EndPayout),
         7 => Just(Kind::RotateKey),
+        2 => Just(Kind::ListKeys),
         8 => Just(Kind::Expire),
         9 => Just(Kind::TimePasses),
         1 => Just(Kind::DoubtClock),
@@ -164,6 +166,13 @@ impl Script {
                 let key = is.accounts[peer].key;
                 let next = (key + 1).min(KEYS - 2);
                 Ask::RotateKey { peer, new: if one_in(6, b) { usize::from(c) % (key + 1) } else { next } }
+            }
+            // The next one, the same, an earlier one; of a later life, or of an earlier one with a higher number.
+            Kind::ListKeys => {
+                let (life, number) = is.key_list.unwrap_or_default();
+                let lists = [(life, number + 1), (life, number), (life, number.saturating_sub(1))];
+                let others = [(life + 1, number / 2), (life.saturating_sub(1), number + 1)];
+                Ask::ListKeys(*pick(&[&lists[..], &others].concat(), a)?)
             }
             Kind::Expire => {
                 let from = usize::from(a) % self.sold.len().max(1);

@@ -22,6 +22,7 @@ pub struct View {
     pub life: u64,
     pub lost_since_ms: Option<u64>,
     pub doubted: bool,
+    pub key_list: Option<(u64, u64)>,
 }
 
 impl View {
@@ -47,6 +48,7 @@ impl View {
             life: reference.life,
             lost_since_ms: reference.lost_since_ms,
             doubted: reference.doubted,
+            key_list: reference.key_list,
         }
     }
 
@@ -69,9 +71,10 @@ impl View {
         compare("debts", self.debts == other.debts, debts.0, debts.1);
         let payouts = (format!("{:?}", self.payouts), format!("{:?}", other.payouts));
         compare("payouts", self.payouts == other.payouts, payouts.0, payouts.1);
-        let sums = |view: &Self| (view.records, view.escrow, view.outside, view.life, view.lost_since_ms, view.doubted);
-        let (mine, theirs) = (sums(self), sums(other));
-        let what = "records, escrow, outside, life, lost since, doubted";
+        let sums = |view: &Self| (view.records, view.escrow, view.outside);
+        let life = |view: &Self| (view.life, view.lost_since_ms, view.doubted, view.key_list);
+        let (mine, theirs) = ((sums(self), life(self)), (sums(other), life(other)));
+        let what = "records, escrow, outside, life, lost since, doubted, key list";
         compare(what, mine == theirs, format!("{mine:?}"), format!("{theirs:?}"));
         found
     }

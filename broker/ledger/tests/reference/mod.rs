@@ -1,7 +1,6 @@
-//! What a ledger has to come to, worked out by another who only keeps lists: an entry for every word, and loops.
-//!
-//! Written from the rules (DESIGN §3.7, §3.8), apart from the ledger: it knows nothing of its code, its rows or its types.
-//! Peers, keys, e-coins and bytes are numbers; what signatures and hashes say is told.
+//! What a ledger has to come to, worked out by another who only keeps lists: an entry for every word, and loops. Written
+//! from the rules (DESIGN §3.7, §3.8), apart from the ledger: it knows nothing of its code, its rows or its types. Peers,
+//! keys, e-coins and bytes are numbers; what signatures and hashes say is told.
 
 use super::asks::*;
 
@@ -17,6 +16,7 @@ pub struct Reference {
     pub life: u64,
     pub lost_since_ms: Option<u64>,
     pub doubted: bool,
+    pub key_list: Option<(u64, u64)>,
     pub done: Vec<(Request, u64)>,
     pub references: Vec<(u64, Peer, u64, u64)>,
 }
@@ -30,10 +30,8 @@ impl Reference {
 
     pub fn answer(&mut self, at: &Moment, request: &Request, ask: &Ask) -> Answer {
         let same = |known: &&(Request, u64)| (known.0.signer, known.0.id) == (request.signer, request.id);
-        match self.done.iter().find(same) {
-            Some((known, record)) if known == request => return Answer::Repeated(*record),
-            Some(_) => return Answer::Rejected("RequestIdReused"),
-            None => {}
+        if let Some((known, record)) = self.done.iter().find(same) {
+            return if known == request { Answer::Repeated(*record) } else { Answer::Rejected("RequestIdReused") };
         }
         let answer = self.allowed(at, request, ask).and_then(|()| self.carry_out(at, ask));
         if let Ok(Answer::Recorded(_)) = answer {
@@ -120,6 +118,8 @@ impl Reference {
                 former.extend(Some(*key).filter(|key| key != new));
                 *key = *new;
             }
+            Ask::ListKeys(list) if Some(*list) <= self.key_list => return Err("KeyListNotNewer"),
+            Ask::ListKeys(list) => self.key_list = Some(*list),
             Ask::Expire(ids) => {
                 let due_ms = |coin: &Coin| at.drained_ms.min(at.now_ms) >= coin.redeem_until_ms + DAY_MS;
                 let due = |coin: &&Coin| ids.contains(&coin.id) && !coin.refunded && due_ms(coin);
@@ -131,9 +131,9 @@ impl Reference {
             Ask::BringBack(coins) => {
                 let since_ms = self.lost_since_ms.unwrap_or(u64::MAX);
                 let lost = |coin: &&Coin| coin.life < self.life && coin.issued_ms + PREPARED_MS >= since_ms;
-                let known: Vec<u64> = self.coins.iter().map(|coin| coin.id).collect();
-                let back = |coin: &&Coin| at.now_ms < coin.redeem_until_ms && !known.contains(&coin.id);
-                let coins: Vec<Coin> = coins.iter().filter(lost).filter(back).cloned().collect();
+                let new = |coin: &&Coin| self.coins.iter().all(|known| known.id != coin.id);
+                let back = |coin: &&Coin| at.now_ms < coin.redeem_until_ms && lost(coin) && new(coin);
+                let coins: Vec<Coin> = coins.iter().filter(back).cloned().collect();
                 for coin in &coins {
                     self.accounts[coin.payer].funded = true;
                     let lent = coin.left().saturating_sub(self.accounts[coin.payer].balance);
