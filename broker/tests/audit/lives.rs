@@ -8,6 +8,7 @@ use netpay_protocol::amounts::{Units, WordCount};
 use netpay_protocol::ids::{Digest, RequestId};
 use netpay_protocol::key_list::SignedKeyList;
 use netpay_protocol::layout::{Layout as _, Signed};
+use netpay_protocol::limits::HOUR_MS;
 use netpay_protocol::payout::RequestPayout;
 use netpay_protocol::register::RotateKeys;
 use netpay_protocol::touchstone::Touchstone;
@@ -42,6 +43,28 @@ fn another_life_begins_by_a_backup_that_ends_right_before_it() {
     let silent = |record: &mut Record| (record.incarnation, record.events) = (1, vec![Event::ClockDoubted {}]);
     let (at, what) = difference(&lie(&two_lives().log(), life::RESTORED, silent));
     assert_eq!((at, what.contains("another life")), (3, true), "{what}");
+}
+
+/// Lost, restored, backed up before anybody came with it, lost and restored once more: A is older than the second backup.
+#[test]
+fn what_an_earlier_backup_lost_may_come_back_while_nothing_was_reconciled() {
+    let mut world = World::new();
+    world.credit("alice", 10);
+    let backup = world.ledger.clone();
+    world.buy("alice", &["A"], 10, 1);
+    world.restore(backup);
+    world.now_ms += HOUR_MS;
+    world.credit("bob", 1);
+    let backup = world.ledger.clone();
+    world.restore(backup);
+    world.bring("A");
+    assert_eq!(audit(&world.log()).expect("an honest log").figures().head, world.head());
+    let before_both = |record: &mut Record| {
+        let Event::EcoinRestored { touchstone, .. } = &mut record.events[0] else { panic!() };
+        touchstone.content.issued_at_ms = START_MS - 60_000;
+        **touchstone = Signed::new(touchstone.content.clone(), &key("touchstone"));
+    };
+    found_in(&world.log(), 5, before_both, "the backup is younger");
 }
 
 /// Changes the e-coin that came back, and signs its touchstone as the broker does.
@@ -94,7 +117,7 @@ fn who_owes_the_operator_does_not_buy() {
         let purchase = read(&log, log.len()).events;
         let Some(Event::EcoinsIssued { order, touchstones, epoch }) = purchase.into_iter().next() else { panic!() };
         let mut content = order.content;
-        content.valid_until_ms -= netpay_protocol::limits::HOUR_MS;
+        content.valid_until_ms -= HOUR_MS;
         record.request = Some(Request { signer: peer("alice"), id: content.request, digest: content.digest() });
         let order = Box::new(Signed::new(content, &key("alice")));
         record.events = vec![Event::EcoinsIssued { order, touchstones, epoch }];

@@ -84,13 +84,17 @@ async fn create(dir: &Path, config: &Config) -> anyhow::Result<Said> {
         "there is something in {} already; nothing was changed, name a new directory",
         dir.display()
     );
-    let name = dir.file_name().context("the backup's directory needs a name")?.to_string_lossy();
     let _turn = Turn::take(&config.dir)?;
     let copy = Scratch(copy_of(&config.ledger()));
     // Of a command that was killed: nobody else makes one now.
     let _ = std::fs::remove_dir_all(&copy.0);
     let seen = copy_ledger(config).await?;
+    keep(copy, dir, config, seen)
+}
 
+/// Makes the copy of a ledger a backup, if all of it is there that must be.
+fn keep(copy: Scratch, dir: &Path, config: &Config, seen: Option<Head>) -> anyhow::Result<Said> {
+    let name = dir.file_name().context("the backup's directory needs a name")?.to_string_lossy();
     // Built beside its place and moved there whole: a crash leaves either nothing or all of it.
     let beside = Scratch(dir.with_file_name(format!(".{name}.new-{}", std::process::id())));
     let ledger = beside.0.join(LEDGER);

@@ -15,7 +15,7 @@ use netpay_ledger::rows::Totals;
 use netpay_ledger::{Facts, apply, invariants, load};
 use serde_json::json;
 
-use super::manifest::LEDGER;
+use super::manifest::{LEDGER, Manifest};
 use super::{NotGood, Said, check, files, sync_parent};
 use crate::actors::clock::Clock;
 use crate::cli::ledger::Scratch;
@@ -43,8 +43,7 @@ pub(super) fn restore(dir: &Path, config: &Config) -> anyhow::Result<Said> {
     let beside = Scratch(config.dir.join("ledger.restoring"));
     let _ = fs::remove_dir_all(&beside.0);
     DirBuilder::new().mode(0o700).create(&beside.0).with_context(|| format!("cannot make {}", beside.0.display()))?;
-    let copied = files::copy_all(&dir.join(LEDGER), &beside.0)?;
-    ensure!(copied == manifest.files, NotGood("the backup changed while it was copied; try again".into()));
+    copy(dir, &manifest, &beside.0)?;
     Point::Copied.reached();
     let totals = begin_life(&beside.0, now_ms())?;
     File::open(&beside.0)?.sync_all()?;
@@ -75,6 +74,13 @@ pub(super) fn restore(dir: &Path, config: &Config) -> anyhow::Result<Said> {
         "clock_trusted": totals.clock_doubted_at_ms.is_none(),
     });
     Ok(Said::new(json, text))
+}
+
+/// Copies the ledger of a backup that was found whole. It may have changed since.
+pub(super) fn copy(dir: &Path, manifest: &Manifest, to: &Path) -> anyhow::Result<()> {
+    let copied = files::copy_all(&dir.join(LEDGER), to)?;
+    ensure!(copied == manifest.files, NotGood("the backup changed while it was copied; try again".into()));
+    Ok(())
 }
 
 /// Appends the record that begins another life. Answers the totals then.

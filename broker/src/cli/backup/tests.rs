@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use netpay_ledger::event::Event;
 use netpay_ledger::rows::Totals;
 use netpay_protocol::ids::BrokerId;
+use netpay_protocol::redemption::Head;
 use tempfile::TempDir;
 
 use super::{NotGood, check, create, restore};
 use crate::cli::{NotFound, Said};
 use crate::config::{Config, FILE, Role};
-use crate::ports::now_ms;
+use crate::ports::{Copies as _, now_ms};
 use crate::store::{Hold, OpenError, Store};
 
 /// A stopped broker with a few records.
@@ -113,7 +114,8 @@ fn one_flipped_bit_in_any_file_a_missing_one_and_one_too_many_are_found() {
             assert!(broken(&backup).is_some(), "bit {at} of {}", path.display());
         }
         std::fs::remove_file(path).expect("our own file");
-        assert!(broken(&backup).is_some(), "{} is gone", path.display());
+        let said = broken(&backup).expect("one is gone");
+        assert!(said.contains("is missing") || said.contains("cannot be read"), "{said}");
         std::fs::write(path, bytes).expect("our own file");
     }
     let manifest = backup.join("manifest.json");
@@ -123,7 +125,14 @@ fn one_flipped_bit_in_any_file_a_missing_one_and_one_too_many_are_found() {
         std::fs::write(&manifest, flipped).expect("our own file");
         assert!(super::Manifest::read(&backup).is_err(), "bit {bit} of byte {at} of the manifest");
     }
+    // Its checksum does not tell how it is set out.
+    std::fs::write(&manifest, [&whole[&manifest][..], b"\n"].concat()).expect("our own file");
+    assert!(broken(&backup).expect("found").contains("was changed"));
     std::fs::write(&manifest, &whole[&manifest]).expect("our own file");
+    let folder = backup.join("ledger").join("lost");
+    std::fs::create_dir(&folder).expect("our own folder");
+    assert!(broken(&backup).expect("found").contains("is not a file"));
+    std::fs::remove_dir(&folder).expect("our own folder");
     let more = backup.join("ledger").join("000099.log");
     std::fs::write(&more, b"").expect("our own file");
     assert!(broken(&backup).expect("found").contains("000099.log"));
@@ -191,6 +200,18 @@ fn a_restored_ledger_is_the_backup_and_one_record_of_a_later_life() {
 }
 
 #[test]
+fn what_came_after_the_backups_last_record_may_come_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = broker(&dir.path().join("broker"), BrokerId([1; 16]));
+    let store = Store::create(&config.ledger()).expect("a new ledger");
+    restore::append(&store, 1, now_ms() - 3_600_000, Event::ClockDoubted {}).expect("written");
+    let before = check::totals(&store).expect("readable");
+    drop(store);
+    let restored = restore::begin_life(&config.ledger(), now_ms()).expect("begun").restored.expect("not reconciled");
+    assert_eq!((restored.head, restored.head_at_ms), (before.head, before.recorded_at_ms));
+}
+
+#[test]
 fn a_life_is_later_than_the_last_one_whatever_the_clock_says() {
     let given = given();
     let store = Store::open(&given.config.ledger()).expect("there");
@@ -225,6 +246,36 @@ fn nothing_is_restored_over_a_ledger_of_another_broker_or_from_a_backup_that_is_
     std::fs::write(&table, bytes).expect("our own file");
     let refused = restore::restore(&backup, &given.config).map(|said| said.text).expect_err("damaged");
     assert!(refused.is::<NotGood>() && !given.config.ledger().exists(), "{refused:#}");
+}
+
+/// A broker that serves says what it had committed when it made the copy.
+#[test]
+fn a_copy_without_what_the_broker_had_committed_becomes_no_backup() {
+    let given = given();
+    let (backup, committed) = (given.dir.path().join("backup"), given.totals().head);
+    let mut other = committed;
+    other.hash.0[0] ^= 1;
+    let keep = |seen| {
+        Store::open(&given.config.ledger()).expect("there").copy_beside().expect("copied");
+        super::keep(super::Scratch(crate::store::copy_of(&given.config.ledger())), &backup, &given.config, Some(seen))
+    };
+    for lacking in [Head { position: committed.position + 1, ..committed }, other] {
+        let refused = keep(lacking).map(|said| said.text).expect_err("it is not in it");
+        assert!(refused.is::<NotGood>() && !backup.exists(), "{refused:#}");
+    }
+    keep(committed).expect("it is in it");
+    assert_eq!(broken(&backup), None);
+}
+
+#[test]
+fn a_backup_that_changes_while_it_is_restored_is_not_restored() {
+    let (given, backup) = given().backup_kept();
+    let manifest = check::whole(&backup).expect("whole");
+    std::fs::write(backup.join("ledger").join("CURRENT"), b"another").expect("our own file");
+    let to = given.dir.path().join("restoring");
+    std::fs::create_dir(&to).expect("our own folder");
+    let refused = restore::copy(&backup, &manifest, &to).expect_err("it changed");
+    assert!(refused.is::<NotGood>(), "{refused:#}");
 }
 
 /// The record of the new life is young, and would hide it.
