@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netpay_planted::{self as planted, Fault};
-use netpay_protocol::amounts::{Units, WordCount};
+use netpay_protocol::amounts::{PaywordIndex, Units, WordCount};
 use netpay_protocol::ids::EcoinId;
 use netpay_protocol::runs::{self, Run};
 use netpay_protocol::touchstone::Touchstone;
@@ -129,7 +129,8 @@ fn escrow_change(ws: &WorkingSet, events: &[Event]) -> i128 {
 
 /// Credited runs lie on their chains, apart from each other and from all that was paid (L3, and with it L4).
 fn credited_words_are_free(ws: &WorkingSet, events: &[Event]) -> bool {
-    let mut new: BTreeMap<EcoinId, Vec<Run>> = BTreeMap::new();
+    // By their first words. They are apart: only the last one that begins before a run ends can meet it.
+    let mut new: BTreeMap<(EcoinId, PaywordIndex), Run> = BTreeMap::new();
     for event in events {
         let Event::BatchRedeemed { claims, .. } = event else {
             continue;
@@ -142,12 +143,12 @@ fn credited_words_are_free(ws: &WorkingSet, events: &[Event]) -> bool {
                 let on_chain = ws.ecoins.get(&claim.ecoin).is_some_and(|row| {
                     row.expired_at_ms.is_none() && run.from.0 >= 1 && run.through <= row.touchstone.content.n
                 });
-                let taken = new.entry(claim.ecoin).or_default();
-                let free = ws.runs_meeting(claim.ecoin, *run).is_empty() && taken.iter().all(|t| t.meet(run).is_none());
-                if !on_chain || !free {
+                let below = new.range((claim.ecoin, PaywordIndex(0))..=(claim.ecoin, run.through)).next_back();
+                let apart = below.is_none_or(|(_, taken)| taken.meet(run).is_none());
+                if !on_chain || !apart || !ws.runs_meeting(claim.ecoin, *run).is_empty() {
                     return false;
                 }
-                taken.push(*run);
+                new.insert((claim.ecoin, run.from), *run);
             }
         }
     }

@@ -2,11 +2,14 @@
 
 mod world;
 
-use netpay_ledger::event::{DoubleSpend, Event};
+use netpay_ledger::decide::{Decision, decide};
+use netpay_ledger::event::{DoubleSpend, Event, RedeemedClaim};
+use netpay_ledger::{invariants, load};
 use netpay_protocol::amounts::{PaywordIndex, Units};
 use netpay_protocol::index::SignedIndex;
 use netpay_protocol::layout::Signed;
 use netpay_protocol::redemption::Claim;
+use netpay_protocol::runs::Run;
 use netpay_protocol::suite::{Payword, Suite};
 use netpay_protocol::touchstone::Guarantee;
 use world::{Terms, World, key, peer, show};
@@ -214,6 +217,24 @@ fn debts_stay_below_two_to_the_62_in_all() {
         assert_eq!(show(&lines), [("conflicting", 0, 0, 5)]);
         let found = world.ledger.scan();
         assert_eq!((found.totals.debts.0, found.broken), (others + owed, vec![]));
+    }
+}
+
+/// What `decide` is written to refuse is refused again before it is recorded.
+#[test]
+fn a_batch_that_credits_a_word_twice_or_beyond_the_chain_would_break_an_invariant() {
+    let mut world = given_alice_holds_a(10);
+    let claims = [(4, 7, 6), (7, 10, 9)].map(|range| world.claim("A", range, "bob")).to_vec();
+    let batch = world.batch("bob", claims);
+    let command = world.redemption("bob", &batch);
+    let ws = load::for_commands(&world.ledger, std::slice::from_ref(&command)).expect("readable");
+    let Ok(Decision::Record(mut events)) = decide(&ws, &world.facts(), command) else { panic!("rejected") };
+    for (from, whole) in [(7, true), (1, true), (8, true), (9, false), (6, false), (4, false), (2, false)] {
+        let Some(Event::BatchRedeemed { claims, .. }) = events.last_mut() else { panic!("no batch") };
+        let RedeemedClaim::Settled(second) = &mut claims[1] else { panic!("refused") };
+        second.credited = vec![Run { from: PaywordIndex(from), through: PaywordIndex(from + 2) }];
+        let broken = invariants::broken_by(&ws, &events);
+        assert_eq!(broken, (!whole).then_some("L3 (no word is paid twice)"), "4..=6 and {from}..={}", from + 2);
     }
 }
 
