@@ -42,6 +42,10 @@ struct File {
     policy: PolicyFile,
     #[serde(default)]
     queues: Queues,
+    #[serde(default)]
+    inbox: Inbox,
+    #[serde(default)]
+    events: Events,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,6 +83,39 @@ impl Default for Queues {
     }
 }
 
+/// The inbox in which peers leave batches, through JetStream.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Inbox {
+    /// Whether there must be one. Left out: there is one if the NATS server has JetStream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// On how many NATS servers its streams are kept.
+    pub replicas: usize,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { enabled: None, replicas: 1 }
+    }
+}
+
+/// The feed of what is recorded, through JetStream.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Whether there is one: it shows who pays whom.
+    pub enabled: bool,
+    /// On how many NATS servers its stream is kept.
+    pub replicas: usize,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { enabled: false, replicas: 1 }
+    }
+}
+
 /// What may be bought.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
@@ -113,6 +150,10 @@ pub struct Config {
     pub policy: Policy,
     /// Bounds.
     pub queues: Queues,
+    /// The inbox.
+    pub inbox: Inbox,
+    /// The feed.
+    pub events: Events,
 }
 
 fn default_nats_url() -> String {
@@ -152,6 +193,8 @@ impl Config {
             former_operators: file.former_operators.iter().map(operator).collect::<Result<_, _>>()?,
             policy: Policy { spend_ms, redeem_ms, md5_most_units },
             queues: file.queues,
+            inbox: file.inbox,
+            events: file.events,
             dir,
         })
     }
@@ -167,6 +210,8 @@ impl Config {
             former_operators: vec![],
             policy: PolicyFile::default(),
             queues: Queues::default(),
+            inbox: Inbox::default(),
+            events: Events::default(),
         };
         let body = toml::to_string_pretty(&file).expect("plain fields have a TOML form");
         format!("# P2P-NetPay broker. Environment variables NETPAY_NATS_URL, NETPAY_HTTP stand over this file.\n{body}")

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::actors::clock::Clock;
+use crate::actors::drained::Drained;
 use crate::actors::expiry::{ExpireNow, ExpiryActor};
 use crate::actors::gateway::GatewayActor;
 use crate::actors::index::IndexActor;
@@ -21,6 +22,7 @@ use crate::actors::runtime::Actors;
 use crate::actors::scan::{ScanActor, ScanNow};
 use crate::actors::verify::budget::Budget;
 use crate::actors::verify::{Desk, VerifyActor};
+use crate::bus::inbox::{self, Inbox};
 use crate::bus::service::{Bus, Running};
 use crate::bus::{self, notices};
 use crate::config::{Config, Role};
@@ -46,6 +48,7 @@ type Sample = Box<dyn Fn(&Metrics) + Send + Sync>;
 #[derive(Default)]
 struct Node {
     services: Vec<Running>,
+    inbox: Option<inbox::Working>,
     tasks: Vec<JoinHandle<()>>,
     actors: Actors,
     samples: Vec<Sample>,
@@ -119,6 +122,9 @@ pub async fn serve(config: Config, json: bool) -> anyhow::Result<()> {
     tracing::info!("stopping: no new requests, finishing {} begun", in_flight.count());
     for service in node.services {
         service.stop().await;
+    }
+    if let Some(inbox) = node.inbox {
+        inbox.stop().await;
     }
     let deadline = tokio::time::Instant::now() + DRAIN;
     while in_flight.count() > 0 && tokio::time::Instant::now() < deadline {
@@ -208,8 +214,11 @@ impl Node {
         warn_of(&totals, &clock);
         // Before anything is served: a gauge that nobody has set would say that refunds wait.
         observe.clock(clock.is_trusted());
+        let drained = Arc::new(Drained::default());
+        // Before the first refund: it waits for what lies there.
+        let inbox = Inbox::open(bus, config.inbox, Arc::clone(&drained)).await?;
         let journal = Box::new(LocalJournal::new(store)?);
-        let writer = LedgerActor::new(Arc::clone(&state), journal, Arc::clone(&observe), Arc::clone(&clock));
+        let writer = LedgerActor::new(Arc::clone(&state), journal, Arc::clone(&observe), Arc::clone(&clock), drained);
         let ledger = self.actors.start(config.queues.ledger, writer);
         let desk = Arc::new(Desk {
             keys,
@@ -232,6 +241,7 @@ impl Node {
         let expiry = self.actors.start(1, ExpiryActor::new(state, ledger.clone(), clock, observe));
 
         self.services.push(bus.serve_broker(gateway.clone()).await?);
+        self.inbox = inbox.map(|inbox| inbox.work(gateway.clone()));
         self.tasks.push(notices::publish(bus.client.clone(), desk));
         self.tasks.push(tokio::spawn(async move {
             let mut every = tokio::time::interval(SCAN_EVERY);

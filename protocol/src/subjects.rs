@@ -115,7 +115,39 @@ pub fn admin(op: &str) -> String {
     format!("netpay.v1.admin.{op}")
 }
 
-/// The sender's token of a request to broker or CIS: `netpay.v1.<req|index>.<peer>.<op>`.
+/// `netpay.v1.inbox.<peer>.redeem`: a batch that is left for the broker, through JetStream.
+pub fn inbox(peer: PeerId) -> String {
+    format!("netpay.v1.inbox.{peer}.{}", BrokerOp::Redeem.token())
+}
+
+/// What the inbox takes, whoever sends.
+pub fn any_inbox() -> String {
+    format!("netpay.v1.inbox.*.{}", BrokerOp::Redeem.token())
+}
+
+/// `netpay.v1.aside.<peer>.redeem`: what the broker set aside out of the inbox, for its operators. `nobody` sent what came
+/// on a subject that names no peer.
+pub fn aside(peer: Option<PeerId>) -> String {
+    let sender = peer.map_or_else(|| "nobody".into(), |peer| peer.to_string());
+    format!("netpay.v1.aside.{sender}.{}", BrokerOp::Redeem.token())
+}
+
+/// Everything that was set aside.
+pub fn any_aside() -> String {
+    format!("netpay.v1.aside.*.{}", BrokerOp::Redeem.token())
+}
+
+/// `netpay.v1.events.<kind>`: what the broker recorded, for its operators.
+pub fn event(kind: &str) -> String {
+    format!("netpay.v1.events.{kind}")
+}
+
+/// Every event.
+pub fn any_event() -> String {
+    event("*")
+}
+
+/// The sender's token of a message to broker or CIS: `netpay.v1.<req|inbox|index>.<peer>.<op>`.
 pub fn sender(subject: &str) -> Option<PeerId> {
     subject.split('.').nth(3)?.parse().ok()
 }

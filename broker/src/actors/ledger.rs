@@ -14,6 +14,7 @@ use netpay_protocol::problem::Problem;
 use netpay_protocol::redemption::{Head, Line};
 
 use super::clock::Clock;
+use super::drained::Drained;
 use super::refusals::{busy, not_known, not_leading, rejected};
 use super::runtime::{Address, Full, Handler};
 use crate::ports::journal::CommitError;
@@ -66,13 +67,20 @@ pub struct LedgerActor {
     journal: Box<dyn Journal>,
     observe: Arc<dyn Observe>,
     clock: Arc<Clock>,
+    drained: Arc<Drained>,
     waiting: Vec<Order>,
 }
 
 impl LedgerActor {
     /// The one writer of this journal.
-    pub fn new(state: Arc<dyn State>, journal: Box<dyn Journal>, observe: Arc<dyn Observe>, clock: Arc<Clock>) -> Self {
-        Self { state, journal, observe, clock, waiting: Vec::new() }
+    pub fn new(
+        state: Arc<dyn State>,
+        journal: Box<dyn Journal>,
+        observe: Arc<dyn Observe>,
+        clock: Arc<Clock>,
+        drained: Arc<Drained>,
+    ) -> Self {
+        Self { state, journal, observe, clock, drained, waiting: Vec::new() }
     }
 
     fn commit_group(&mut self) {
@@ -95,8 +103,7 @@ impl LedgerActor {
         let facts = Facts {
             now_ms,
             incarnation: ws.totals.incarnation(),
-            // Requests are answered while their senders wait: there is none that was left here before.
-            drained_to_ms: now_ms,
+            drained_to_ms: self.drained.to_ms(now_ms),
             clock_trusted: self.clock.is_trusted(),
         };
         let mut records = Vec::new();

@@ -9,6 +9,7 @@
 //! data: `runtime` alone knows which library runs them.
 
 pub mod clock;
+pub mod drained;
 pub mod expiry;
 pub mod gateway;
 pub mod index;

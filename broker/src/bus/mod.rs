@@ -1,6 +1,8 @@
 //! NATS. The only folder that knows async-nats.
 
 pub mod admin;
+pub mod inbox;
+mod jetstream;
 pub mod notices;
 pub mod service;
 

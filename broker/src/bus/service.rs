@@ -124,7 +124,8 @@ impl Bus {
     }
 }
 
-fn hand_over(gateway: &Address<Incoming>, incoming: Incoming) {
+/// Passes a message to the gateway. A full one is an answer, too.
+pub(super) fn hand_over(gateway: &Address<Incoming>, incoming: Incoming) {
     if let Err(Full(incoming)) = gateway.try_send(incoming) {
         incoming.reply.problem(busy());
     }

@@ -8,6 +8,7 @@ mod ecoin;
 mod evidence;
 mod explain;
 mod export;
+mod inbox;
 mod init;
 mod key;
 mod ledger;
@@ -86,6 +87,9 @@ enum Command {
     /// Double spends: list, export, verify.
     #[command(subcommand)]
     Doublespend(doublespend::Doublespend),
+    /// What peers left in the inbox, and what was set aside: list, show, drop.
+    #[command(subcommand)]
+    Inbox(inbox::Inbox),
     /// Backups of the ledger: create, verify, restore.
     #[command(subcommand)]
     Backup(backup::Backup),
@@ -142,6 +146,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
             Command::Ledger(command) => command.run().await,
             Command::Key(command) => command.run().map(Some),
             Command::Doublespend(command) => command.run().await,
+            Command::Inbox(command) => command.run().await.map(Some),
             Command::Backup(command) => command.run().await.map(Some),
         }
     });

@@ -27,6 +27,8 @@ pub struct Metrics {
     scan_age: Gauge,
     clock: Gauge,
     clock_looks: IntCounter,
+    inbox: [Gauge; 3],
+    inbox_handled: IntCounterVec,
     scanned_at_ms: AtomicU64,
 }
 
@@ -94,6 +96,14 @@ impl Metrics {
             "How often the clock was looked at, before refunding what is due.",
         )?;
         registry.register(Box::new(clock_looks.clone()))?;
+        let inbox_handled = IntCounterVec::new(
+            Opts::new(
+                "netpay_inbox_handled_total",
+                "Messages of the inbox: settled, rejected, set_aside, or later (they come again); why.",
+            ),
+            &["outcome", "reason"],
+        )?;
+        registry.register(Box::new(inbox_handled.clone()))?;
         let ledger = LEDGER.iter().map(|(name, help, get)| Ok((gauge(&registry, name, help)?, *get)));
         Ok(Self {
             requests,
@@ -129,6 +139,16 @@ impl Metrics {
             scan_age: gauge(&registry, "netpay_ledger_scan_age_seconds", "Age of the last scan.")?,
             clock: gauge(&registry, "netpay_clock_trusted", "1, or 0 while refunds wait for `ledger confirm-clock`.")?,
             clock_looks,
+            inbox: [
+                gauge(&registry, "netpay_inbox_waiting", "Batches that peers left in the inbox.")?,
+                gauge(
+                    &registry,
+                    "netpay_inbox_oldest_age_seconds",
+                    "Since when the oldest of them waits; refunds wait for it.",
+                )?,
+                gauge(&registry, "netpay_inbox_set_aside", "Messages that `inbox list` shows as set aside.")?,
+            ],
+            inbox_handled,
             scanned_at_ms: AtomicU64::new(0),
             registry,
         })
@@ -178,6 +198,17 @@ impl Observe for Metrics {
     fn clock(&self, trusted: bool) {
         self.clock.set(f64::from(u8::from(trusted)));
         self.clock_looks.inc();
+    }
+
+    fn inbox(&self, waiting: u64, oldest: Duration, set_aside: u64) {
+        let [waits, age, aside] = &self.inbox;
+        waits.set(float(waiting.into()));
+        age.set(oldest.as_secs_f64());
+        aside.set(float(set_aside.into()));
+    }
+
+    fn inbox_handled(&self, outcome: &'static str, reason: &'static str) {
+        self.inbox_handled.with_label_values(&[outcome, reason]).inc();
     }
 
     fn queued(&self, queue: &'static str, waiting: usize) {

@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod backup;
 pub mod broker;
+pub mod inbox;
 
 /// The list of a program's points: `points! { Kept = "kept", Sent = "sent" }`.
 macro_rules! points {
@@ -149,6 +150,7 @@ mod tests {
             POINTS.iter().map(|point| point.name()).collect::<Vec<_>>(),
             crate::agent::POINTS.iter().map(|point| point.name()).collect(),
             crate::broker::POINTS.iter().map(|point| point.name()).collect(),
+            crate::inbox::POINTS.iter().map(|point| point.name()).collect(),
         ] {
             let once: std::collections::BTreeSet<_> = names.iter().collect();
             assert_eq!(once.len(), names.len(), "{names:?}");
