@@ -3,8 +3,10 @@
 use netpay_protocol::problem::{Kind, Problem};
 
 use crate::content::partial;
+use crate::errands::publishing;
 use crate::getting::{self, download};
 use crate::home::{self, backup, keyring};
+use crate::ports::inbox::NotLeft;
 use crate::ports::{CallError, StoreError};
 use crate::wallet::granting;
 use crate::{errands, net};
@@ -130,6 +132,22 @@ impl From<errands::Error> for Failure {
             errands::Error::StaleCopy(_) => Self::new(8, text),
             errands::Error::RestoreFirst | errands::Error::Store(_) => Self::new(1, text),
         }
+    }
+}
+
+impl From<publishing::Error> for Failure {
+    fn from(error: publishing::Error) -> Self {
+        let not_left = match error {
+            publishing::Error::Store(error) => return error.into(),
+            publishing::Error::NotLeft(not_left) => not_left,
+        };
+        let (code, next) = match not_left {
+            NotLeft::NoInbox => (6, "redeem while the broker serves, with: netpay redeem"),
+            NotLeft::Full(_) => (75, "try again later, or redeem while the broker serves, with: netpay redeem"),
+            NotLeft::Refused(_) => (1, "redeem while the broker serves, with: netpay redeem"),
+            NotLeft::Silence(_) => (6, "whether it is stored is not known; run the same command again"),
+        };
+        Self::new(code, format!("{not_left}; the batch is kept: {next}"))
     }
 }
 

@@ -12,6 +12,12 @@ use crate::till::rehearsal::{self, Planned, PlannedClaim};
 
 /// Redeem what the till holds. What was not answered is sent again, and is paid once.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  netpay redeem
+  netpay redeem --dry-run
+  netpay redeem --publish             # leave the batch in the broker's inbox, which need not serve now …
+  netpay statement --batch ID         # … and fetch its statement later")]
 pub struct Redeem {
     /// Ask for every claim that is still held, redeemed ones too. (After a broker was restored from a backup this happens
     /// by itself.)
@@ -20,6 +26,10 @@ pub struct Redeem {
     /// Send nothing: show which batches would be sent.
     #[arg(long)]
     dry_run: bool,
+    /// Leave one batch in the broker's inbox and do not wait for its statement: `netpay statement --batch ID` fetches that
+    /// later. Until then nothing is settled here, and `netpay redeem` may send the same batch at any time: it is paid once.
+    #[arg(long, conflicts_with = "dry_run")]
+    publish: bool,
 }
 
 impl Redeem {
@@ -28,6 +38,9 @@ impl Redeem {
         let which = if self.all { Which::All } else { Which::Unsettled };
         if self.dry_run {
             return rehearse(session, which);
+        }
+        if self.publish {
+            return publish(session, which).await;
         }
         let net = session.connect().await?;
         session.greet_broker(&net).await?;
@@ -60,6 +73,46 @@ impl Redeem {
         });
         Ok(())
     }
+}
+
+/// Leaves a batch in the inbox. Needs NATS, and no broker.
+async fn publish(session: &Session, which: Which) -> Result<(), Failure> {
+    session.check_keys()?;
+    let net = session.connect().await?;
+    let left = session.errands(&net).publish(which).await?;
+    let Some((batch, left)) = left else {
+        session.print(&json!({ "published": null, "nothing_to_redeem": true }), || "nothing to redeem".into());
+        return Ok(());
+    };
+    let request = batch.content.request;
+    let who = Redeemer { me: &session.home.identity, broker: session.home.config.broker };
+    let planned = session.store.rehearse(|tx| rehearsal::rehearse(tx, &who, Which::Unsettled, now_ms()))?;
+    // The first is the one that lies there, unless its statement came meanwhile.
+    let (this, later): (Vec<_>, Vec<_>) = planned.iter().partition(|planned| planned.batch.content.request == request);
+    let units: u64 = this.iter().flat_map(|batch| &batch.claims).map(|claim| claim.worth.0).sum();
+    let later = later.iter().map(|batch| batch.claims.len()).sum::<usize>();
+    let object = json!({
+        "published": {
+            "request": request.to_string(),
+            "claims": batch.content.claims.len(),
+            "units": units,
+            "lay_there_before": left.before,
+        },
+        "later_claims": later,
+        "nothing_to_redeem": false,
+    });
+    session.print(&object, || {
+        let mut text = format!(
+            "left in the broker's inbox: batch {request}, {} claims, {units} units\n\
+             fetch its statement later with: netpay statement --batch {request}\n",
+            batch.content.claims.len()
+        );
+        if later > 0 {
+            text += &format!("{later} claims wait for the next batch, once this one is settled\n");
+        }
+        text
+    });
+    Ok(())
 }
 
 /// Shows what would be sent. Needs no NATS and no broker, and changes nothing.

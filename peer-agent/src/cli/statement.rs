@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::session::{self, Session};
 use super::{csv, time};
+use crate::ports::inbox::Outbox as _;
 use crate::ports::{Batches as _, StoreError, Till as _};
 
 /// Show the statements held, or one of them with its lines. One whose answer was lost is asked of the broker, and
@@ -163,7 +164,15 @@ impl Statement {
             if self.csv {
                 return session.print_table(&csv::table(&LIST, heads.iter().map(|head| cells(&LIST, head))));
             }
-            session.print(&json!({ "statements": heads }), || heads.iter().map(row).collect());
+            let left = session.store.read(|tx| tx.published())?;
+            let published = left.map(|left| json!({ "request": left.request.to_string(), "published_ms": left.at_ms }));
+            session.print(&json!({ "statements": heads, "published": published }), || {
+                let left = left.map(|left| {
+                    let since = time::rfc3339(left.at_ms);
+                    format!("{since}  {}  in the broker's inbox: no statement is held yet\n", left.request)
+                });
+                heads.iter().map(row).chain(left).collect()
+            });
             return Ok(());
         };
         let held = session.store.read(|tx| tx.statement(request))?;
@@ -208,9 +217,17 @@ fn save(file: &Path, statement: &Signed<Answer>) -> Result<(), Failure> {
 async fn ask(session: &Session, request: RequestId) -> Result<(Option<RedemptionBatch>, Signed<Answer>), Failure> {
     let net = session.connect().await?;
     session.greet_broker(&net).await?;
+    let left = session.store.read(|tx| tx.published())?;
     session.errands(&net).statement(request).await.map_err(|error| {
         let failure = Failure::from(error);
         match failure.code {
+            3 if left.is_some_and(|left| left.request == request) => Failure::new(
+                75,
+                format!(
+                    "the broker has no statement of batch {request} yet: it lies in the inbox, or it changed nothing there; \
+                     ask again later, or send the same batch now with: netpay redeem"
+                ),
+            ),
             3 => Failure::new(3, format!("there is no statement of batch {request} here; {}", failure.text)),
             _ => failure,
         }

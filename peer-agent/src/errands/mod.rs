@@ -5,6 +5,7 @@
 mod own;
 pub mod patience;
 pub mod payout;
+pub mod publishing;
 pub mod rotating;
 mod statement;
 pub mod steward;

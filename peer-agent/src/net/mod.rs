@@ -4,6 +4,7 @@
 
 mod call;
 pub mod connect;
+mod inbox;
 pub mod server;
 
 use bytes::Bytes;

@@ -5,6 +5,7 @@
 //! `store` (SQLite) and `net` (NATS); nothing here knows either.
 
 mod folders;
+pub mod inbox;
 mod past;
 
 pub use crate::ports::folders::{Folder, FolderFile, Folders};

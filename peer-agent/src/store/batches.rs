@@ -6,7 +6,8 @@ use netpay_protocol::redemption::{RedemptionBatch, Statement};
 use netpay_protocol::wire;
 use rusqlite::params;
 
-use super::{Tx, int, message};
+use super::{Tx, int, message, uint};
+use crate::ports::inbox::{Outbox, Published};
 use crate::ports::{Batches, Stored};
 
 impl Batches for Tx<'_> {
@@ -50,5 +51,23 @@ impl Batches for Tx<'_> {
         self.row("SELECT batch, statement FROM batches WHERE request = ? AND state = 'settled'", [request.0], |row| {
             Ok((message(row, "batch")?, message(row, "statement")?))
         })
+    }
+}
+
+impl Outbox for Tx<'_> {
+    fn mark_published(&self, request: RequestId, at_ms: u64) -> Stored<()> {
+        self.run(
+            "UPDATE batches SET published_ms = ? WHERE request = ? AND state = 'open' AND published_ms IS NULL",
+            params![int(at_ms)?, request.0],
+        )
+        .map(|_| ())
+    }
+
+    fn published(&self) -> Stored<Option<Published>> {
+        self.row(
+            "SELECT request, published_ms FROM batches WHERE state = 'open' AND published_ms IS NOT NULL",
+            [],
+            |row| Ok(Published { request: RequestId(row.get("request")?), at_ms: uint(row, "published_ms")? }),
+        )
     }
 }

@@ -103,6 +103,8 @@ ALTER TABLE claims ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
 DROP INDEX claims_to_settle;
 CREATE INDEX claims_to_settle ON claims (id) WHERE (through > settled OR again = 1) AND lost IS NULL;
 ",
+    // When the open batch was left in the broker's inbox.
+    "ALTER TABLE batches ADD COLUMN published_ms INTEGER;",
 ];
 
 fn form(db: &Connection) -> Result<u32, rusqlite::Error> {
