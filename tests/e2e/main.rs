@@ -8,6 +8,8 @@ mod contents;
 mod daily;
 mod drill;
 mod explaining;
+mod inbox;
+mod inbox_agent;
 mod keys;
 mod operating;
 mod payouts;

@@ -145,6 +145,7 @@ pub struct World {
     pub through: Vec<String>,
     nats_port: u16,
     nats: Option<Process>,
+    jetstream: bool,
 }
 
 /// The file with the wall clock's offset.
@@ -182,18 +183,28 @@ impl World {
         world
     }
 
+    /// A world whose NATS server has JetStream, which stores in the world's directory.
+    pub fn with_jetstream() -> Self {
+        let mut world = Self { jetstream: true, ..Self::without_nats() };
+        world.start_nats();
+        world
+    }
+
     /// A world without one.
     pub fn without_nats() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let nats_port = listener.local_addr().expect("just bound").port();
         let dir = tempfile::tempdir().expect("a temporary directory");
-        Self { dir, through: Vec::new(), nats_port, nats: None }
+        Self { dir, through: Vec::new(), nats_port, nats: None, jetstream: false }
     }
 
     /// Starts the NATS server.
     pub fn start_nats(&mut self) {
         let mut command = Command::new("nats-server");
         command.args(["-a", "127.0.0.1", "-p", &self.nats_port.to_string()]);
+        if self.jetstream {
+            command.arg("-js").arg("-sd").arg(self.path("jetstream"));
+        }
         let mut nats = Process::start(command, &self.path("nats.log"));
         nats.wait_for("Server is ready");
         self.nats = Some(nats);

@@ -38,7 +38,11 @@ impl Town {
 
     /// A town where only the broker serves.
     pub fn without_index() -> Self {
-        let world = World::new();
+        Self::within(World::new())
+    }
+
+    /// The same in a world that is there.
+    pub fn within(world: World) -> Self {
         let id = world.init_broker(&[]);
         let broker = Some(world.serve_broker());
         Self { world, id, broker, _index: None }
