@@ -232,6 +232,11 @@ impl Config {
         self.dir.join("index.sqlite")
     }
 
+    /// How far the event feed has come.
+    pub fn events_cursor(&self) -> PathBuf {
+        self.dir.join("events.cursor")
+    }
+
     /// Whether this process has a role.
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role)

@@ -22,9 +22,11 @@ use crate::actors::runtime::Actors;
 use crate::actors::scan::{ScanActor, ScanNow};
 use crate::actors::verify::budget::Budget;
 use crate::actors::verify::{Desk, VerifyActor};
+use crate::bus::events::Feed;
 use crate::bus::inbox::{self, Inbox};
 use crate::bus::service::{Bus, Running};
 use crate::bus::{self, notices};
+use crate::cli::told;
 use crate::config::{Config, Role};
 use crate::index::{IndexStore, Limits};
 use crate::journal::local::LocalJournal;
@@ -217,6 +219,7 @@ impl Node {
         let drained = Arc::new(Drained::default());
         // Before the first refund: it waits for what lies there.
         let inbox = Inbox::open(bus, config.inbox, Arc::clone(&drained)).await?;
+        let feed = Feed::open(bus, config.events, Arc::clone(&state), told::line, config.events_cursor()).await?;
         let journal = Box::new(LocalJournal::new(store)?);
         let writer = LedgerActor::new(Arc::clone(&state), journal, Arc::clone(&observe), Arc::clone(&clock), drained);
         let ledger = self.actors.start(config.queues.ledger, writer);
@@ -243,6 +246,7 @@ impl Node {
         self.services.push(bus.serve_broker(gateway.clone()).await?);
         self.inbox = inbox.map(|inbox| inbox.work(gateway.clone()));
         self.tasks.push(notices::publish(bus.client.clone(), desk));
+        self.tasks.extend(feed.map(Feed::publish));
         self.tasks.push(tokio::spawn(async move {
             let mut every = tokio::time::interval(SCAN_EVERY);
             loop {

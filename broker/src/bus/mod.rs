@@ -1,6 +1,7 @@
 //! NATS. The only folder that knows async-nats.
 
 pub mod admin;
+pub mod events;
 pub mod inbox;
 mod jetstream;
 pub mod notices;

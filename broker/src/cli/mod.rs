@@ -16,7 +16,7 @@ mod moment;
 mod payout;
 mod reach;
 mod show;
-mod told;
+pub(crate) mod told;
 mod views;
 
 use std::path::PathBuf;

@@ -19,6 +19,8 @@ pub trait Observe: Send + Sync {
     fn clock(&self, trusted: bool);
     /// What lies in the inbox, and since when its oldest message waits; what was set aside.
     fn inbox(&self, waiting: u64, oldest: Duration, set_aside: u64);
+    /// Every event through this record was published.
+    fn published(&self, position: u64);
     /// What became of a message of the inbox: `settled`, `rejected`, `later` or `set_aside`, and why.
     fn inbox_handled(&self, outcome: &'static str, reason: &'static str);
 }

@@ -29,6 +29,7 @@ pub struct Metrics {
     clock_looks: IntCounter,
     inbox: [Gauge; 3],
     inbox_handled: IntCounterVec,
+    events_position: Gauge,
     scanned_at_ms: AtomicU64,
 }
 
@@ -149,6 +150,11 @@ impl Metrics {
                 gauge(&registry, "netpay_inbox_set_aside", "Messages that `inbox list` shows as set aside.")?,
             ],
             inbox_handled,
+            events_position: gauge(
+                &registry,
+                "netpay_events_position",
+                "Records that the event feed has published; 0 without one.",
+            )?,
             scanned_at_ms: AtomicU64::new(0),
             registry,
         })
@@ -205,6 +211,10 @@ impl Observe for Metrics {
         waits.set(float(waiting.into()));
         age.set(oldest.as_secs_f64());
         aside.set(float(set_aside.into()));
+    }
+
+    fn published(&self, position: u64) {
+        self.events_position.set(float(position.into()));
     }
 
     fn inbox_handled(&self, outcome: &'static str, reason: &'static str) {

@@ -44,8 +44,8 @@ pub(super) fn name(event: &Event) -> &'static str {
     }
 }
 
-/// One event of a record, with where it stands: a line of `ledger export`.
-pub(super) fn line(record: &Record, hash: Digest, index: usize, event: &Event) -> Value {
+/// One event of a record, with where it stands: a line of `ledger export`, and of the event feed.
+pub(crate) fn line(record: &Record, hash: Digest, index: usize, event: &Event) -> Value {
     let request = record.request.map(|request| {
         json!({
             "signer": request.signer.to_string(),
