@@ -8,6 +8,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use futures::StreamExt as _;
 use netpay_crash_point::{agent, inbox};
 use netpay_protocol::subjects;
+use netpay_tests::lossy::LossyWire;
 use netpay_tests::processes::{PATIENCE, Process, World, until};
 use netpay_tests::town::Town;
 use serde_json::Value;
@@ -21,7 +22,7 @@ struct Given {
 
 impl Given {
     fn trade(world: World) -> Self {
-        let town = Town::within(world);
+        let town = Town::within(world, &[]);
         let alice = town.join_with_money("alice", 300);
         let bob = town.join("bob");
         let (content, _) = town.share("bob", "song.bin", 500_000, 100);
@@ -135,6 +136,24 @@ fn an_agent_killed_before_or_after_its_batch_is_stored_loses_no_claim_and_double
 }
 
 #[test]
+fn a_batch_whose_acknowledgement_is_lost_is_stored_once_and_the_person_hears_that_it_is() {
+    let mut given = Given::trade(World::with_jetstream());
+    given.stop_the_broker();
+    let wire = LossyWire::to(&given.town.world.nats_url());
+    let through = [("NETPAY_NATS".to_owned(), wire.url.clone())];
+    let arguments = ["--home", "bob", "--json", "redeem", "--publish"];
+    let mut agent = given.town.world.start_with("netpay", &arguments, &through, "agent.log");
+    assert_eq!(until("the end of an agent", || agent.ended()), Some(0), "{}", agent.said());
+    assert!(wire.has_lost(), "the first acknowledgement");
+    assert!(agent.said().contains("\"lay_there_before\":true"), "{}", agent.said());
+    assert_eq!(given.waiting(), 1);
+    let batch = given.publish();
+    given.start_the_broker();
+    assert_eq!(given.fetch(&batch)["credited_words"], 100);
+    given.all_is_settled();
+}
+
+#[test]
 fn without_an_inbox_and_with_a_full_one_the_person_is_told_what_to_do_and_the_claims_are_kept() {
     let given = Given::trade(World::new());
     let none = given.town.run("bob", &["redeem", "--publish"]);
@@ -148,8 +167,22 @@ fn without_an_inbox_and_with_a_full_one_the_person_is_told_what_to_do_and_the_cl
     given.stop_the_broker();
     let subject = subjects::inbox(given.bob.parse().expect("an id"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let context = runtime
+        .block_on(async { jetstream::new(async_nats::connect(given.town.world.nats_url()).await.expect("NATS")) });
+    // A stream that takes the same messages and is nobody's inbox.
+    let another = || async {
+        context.delete_stream("NETPAY_REDEEM").await.expect("removed");
+        let subjects = vec![subjects::any_inbox()];
+        let config = jetstream::stream::Config { name: "ANOTHER".into(), subjects, ..Default::default() };
+        context.create_stream(config).await.expect("made");
+    };
+    runtime.block_on(another());
+    let none = given.town.run("bob", &["redeem", "--publish"]);
+    assert!(none.code == 6 && none.errors.contains("has no inbox"), "{none:?}");
+    runtime.block_on(async { context.delete_stream("ANOTHER").await.expect("removed") });
+    given.start_the_broker();
+    given.stop_the_broker();
     runtime.block_on(async {
-        let context = jetstream::new(async_nats::connect(given.town.world.nats_url()).await.expect("NATS"));
         for _ in 0..4 {
             context.publish(subject.clone(), "junk".into()).await.expect("sent").await.expect("stored");
         }

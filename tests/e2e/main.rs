@@ -7,6 +7,7 @@ mod broker;
 mod contents;
 mod daily;
 mod drill;
+mod events;
 mod explaining;
 mod inbox;
 mod inbox_agent;

@@ -5,6 +5,7 @@ pub mod campaign;
 pub mod events;
 pub mod forger;
 pub mod impostor;
+pub mod lossy;
 pub mod lost;
 pub mod processes;
 pub mod raw_peer;

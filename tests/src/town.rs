@@ -38,12 +38,12 @@ impl Town {
 
     /// A town where only the broker serves.
     pub fn without_index() -> Self {
-        Self::within(World::new())
+        Self::within(World::new(), &[])
     }
 
-    /// The same in a world that is there.
-    pub fn within(world: World) -> Self {
-        let id = world.init_broker(&[]);
+    /// The same in a world that is there, with a broker of these settings.
+    pub fn within(world: World, settings: &[(&str, &str)]) -> Self {
+        let id = world.init_broker(settings);
         let broker = Some(world.serve_broker());
         Self { world, id, broker, _index: None }
     }

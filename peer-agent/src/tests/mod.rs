@@ -13,6 +13,7 @@ mod forgotten;
 mod getting;
 mod granting;
 mod paying_out;
+mod publishing;
 mod redeeming;
 mod restoring;
 mod rotating;
