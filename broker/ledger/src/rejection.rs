@@ -70,7 +70,10 @@ pub enum Rejection {
     #[error("no such debt is open")]
     DebtUnknown,
     /// 16: other payees of the debtor may still come.
-    #[error("debt can be settled once the debtor's last e-coin can no longer be redeemed, after {after_ms} ms")]
+    #[error(
+        "debt can be settled once the debtor's last e-coin can no longer be redeemed, after {after_ms} ms, and no batch waits \
+         that was left before"
+    )]
     SettlementTooEarly {
         /// From when on.
         after_ms: u64,

@@ -251,6 +251,14 @@ fn a_debt_is_paid_by_the_operator_after_the_last_redemption_and_only_as_far_as_t
     assert_eq!(world.execute(command), Err(Rejection::SettlementTooEarly { after_ms: REDEEM_UNTIL_MS }));
     world.now_ms = REDEEM_UNTIL_MS + 1;
     let command = world.operator(&settle);
+    let waiting = netpay_ledger::Facts { drained_to_ms: REDEEM_UNTIL_MS, ..world.facts() };
+    let ws = netpay_ledger::load::for_commands(&world.ledger, [&command]).expect("readable");
+    let early = Rejection::SettlementTooEarly { after_ms: REDEEM_UNTIL_MS };
+    assert_eq!(
+        netpay_ledger::decide(&ws, &waiting, command.clone()),
+        Err(early),
+        "a batch waits that was left in time"
+    );
     assert_eq!(world.execute(command), Err(Rejection::NothingToPay));
     world.credit("alice", 3);
     let command = world.operator(&settle);

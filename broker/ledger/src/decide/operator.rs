@@ -59,7 +59,8 @@ pub(super) fn reinstate(ws: &WorkingSet, order: Order, peer: PeerId) -> Result<D
 }
 
 /// Pays a debt as far as the balance goes. Not before the debtor's last e-coin is past redeeming: until then a cheat
-/// could have its puppets paid before the honest. What the operator lent to a restored e-coin it may take back at once,
+/// could have its puppets paid before the honest, of whom some may have left their claims in time and not been heard yet.
+/// What the operator lent to a restored e-coin it may take back at once,
 /// unless the debtor is suspended: an honest one is only short of a deposit that the backup had not seen either.
 pub(super) fn settle_debt(ws: &WorkingSet, facts: &Facts, order: Order, debt: DebtKey) -> Result<Decision, Rejection> {
     check_clock(ws, facts)?;
@@ -67,7 +68,8 @@ pub(super) fn settle_debt(ws: &WorkingSet, facts: &Facts, order: Order, debt: De
     let debtor = known(ws, debt.debtor)?;
     let open = ws.debt(&debt).ok_or(Rejection::DebtUnknown)?.open;
     let at_once = debt.creditor == PeerId::OPERATOR && debtor.suspended_at_ms.is_none();
-    if !at_once && facts.now_ms <= debtor.last_redeem_until_ms && !planted::is(Fault::SettledEarly) {
+    let heard_ms = facts.drained_to_ms.min(facts.now_ms);
+    if !at_once && heard_ms <= debtor.last_redeem_until_ms && !planted::is(Fault::SettledEarly) {
         return Err(Rejection::SettlementTooEarly { after_ms: debtor.last_redeem_until_ms });
     }
     let amount = open.min(debtor.balance);

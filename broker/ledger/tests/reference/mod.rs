@@ -89,7 +89,10 @@ impl Reference {
                 let ((debtor, creditor, _), account) = (*name, &mut self.accounts[name.0]);
                 refuse_if(&[(!account.known(), "AccountUnknown")])?;
                 let debt = self.debts.iter_mut().find(|debt| debt.name == *name).ok_or("DebtUnknown")?;
-                let live = self.coins.iter().any(|coin| coin.payer == debtor && at.now_ms <= coin.redeem_until_ms);
+                let live = self
+                    .coins
+                    .iter()
+                    .any(|coin| coin.payer == debtor && at.drained_ms.min(at.now_ms) <= coin.redeem_until_ms);
                 let early = live && (creditor != OPERATOR || account.suspended);
                 let amount = debt.open.min(account.balance);
                 refuse_if(&[(early, "SettlementTooEarly"), (amount == 0, "NothingToPay")])?;
