@@ -210,6 +210,11 @@ def to_index(peer, op):
     return f"netpay.v1.index.{peer.hex()}.{op}"
 
 
+def to_inbox(peer):
+    """Where a peer leaves a batch."""
+    return f"netpay.v1.inbox.{peer.hex()}.redeem"
+
+
 def to_admin(op):
     """Where an operator asks the broker."""
     return f"netpay.v1.admin.{op}"

@@ -660,7 +660,7 @@ class Vectors(unittest.TestCase):
         alice, bob = (chains.peer_id(vectors.signer(byte).key) for byte in (vectors.ALICE_SEED, vectors.BOB_SEED))
         own = {
             "register": rules.REGISTER, "notice keys": rules.NOTICE_KEYS, "notice revoked": rules.NOTICE_REVOKED,
-            "a peer listens": rules.listens(bob),
+            "a peer listens": rules.listens(bob), "inbox redeem": rules.to_inbox(alice),
         }
         seen = set()
         for v in self.each("subjects"):

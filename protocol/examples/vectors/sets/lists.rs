@@ -178,5 +178,6 @@ pub fn subjects() -> Vec<Json> {
     vectors.extend(BrokerOp::ALL.iter().map(|op| told(format!("broker {}", op.token()), subjects::request(me, *op))));
     vectors.extend(PeerOp::ALL.iter().map(|op| told(format!("peer {}", op.token()), subjects::peer(to, me, *op))));
     vectors.extend(IndexOp::ALL.iter().map(|op| told(format!("index {}", op.token()), subjects::index(me, *op))));
+    vectors.push(told("inbox redeem".into(), subjects::inbox(me)));
     vectors
 }
