@@ -157,7 +157,8 @@ impl Cluster {
             (START_MS + ahead_ms + passed, began + Duration::from_millis(passed))
         });
         let journal = Box::new(ModelJournal { node: n, cluster: Arc::downgrade(self) });
-        let writer = LedgerActor::new(Arc::new(AppliedState(state)), journal, Arc::new(Nobody), Arc::new(clock));
+        let (state, clock) = (Arc::new(AppliedState(state)), Arc::new(clock));
+        let writer = LedgerActor::new(state, journal, Arc::new(Nobody), clock, Arc::default());
         *self.writers[n].lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
     }
 

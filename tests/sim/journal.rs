@@ -92,4 +92,7 @@ impl Observe for Nobody {
     fn scanned(&self, _: &Findings, _: u64) {}
     fn queued(&self, _: &'static str, _: usize) {}
     fn clock(&self, _: bool) {}
+    fn inbox(&self, _: u64, _: Duration, _: u64) {}
+    fn published(&self, _: u64) {}
+    fn inbox_handled(&self, _: &'static str, _: &'static str) {}
 }

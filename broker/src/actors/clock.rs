@@ -1,8 +1,8 @@
 //! Whether the broker's clock can be believed (DESIGN §3.7). Refunds and settled debts wait for a time: a clock that is ahead
 //! would give words back that payees can still redeem.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use netpay_ledger::rows::Totals;
@@ -21,6 +21,7 @@ pub type Reading = (u64, Instant);
 pub struct Clock {
     read: Box<dyn Fn() -> Reading + Send + Sync>,
     watch: Mutex<Watch>,
+    latest_ms: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,12 +58,14 @@ impl Clock {
         let (wall_ms, monotonic) = read();
         let mut watch = Watch::start(wall_ms, monotonic, totals.recorded_at_ms);
         watch.trusted &= totals.clock_doubted_at_ms.is_none();
-        Self { read: Box::new(read), watch: Mutex::new(watch) }
+        Self { read: Box::new(read), watch: Mutex::new(watch), latest_ms: AtomicU64::new(0) }
     }
 
-    /// What the wall clock says.
+    /// What the wall clock says, and never less than it said before: a request that was refused because its time was over
+    /// must not be carried out a moment later.
     pub fn now_ms(&self) -> u64 {
-        (self.read)().0
+        let wall_ms = (self.read)().0;
+        self.latest_ms.fetch_max(wall_ms, Ordering::AcqRel).max(wall_ms)
     }
 
     /// Looks at both clocks.
@@ -96,6 +99,17 @@ mod tests {
         assert!(looks(|wall| wall));
         assert!(looks(|wall| wall + 5_000) && looks(|wall| wall - 5_000));
         assert!(!looks(|wall| wall + 5_001) && !looks(|wall| wall - 5_001));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_a_little_goes_on_saying_the_latest_time_it_said() {
+        let wall_ms = std::sync::Arc::new(AtomicU64::new(START_MS));
+        let read = std::sync::Arc::clone(&wall_ms);
+        let clock = Clock::reading(&Totals::default(), move || (read.load(Ordering::Acquire), Instant::now()));
+        for (wall, said) in [(START_MS, START_MS), (START_MS - 2_000, START_MS), (START_MS + 1, START_MS + 1)] {
+            wall_ms.store(wall, Ordering::Release);
+            assert_eq!(clock.now_ms(), said);
+        }
     }
 
     #[test]
