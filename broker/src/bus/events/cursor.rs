@@ -99,18 +99,42 @@ fn incarnation(state: &dyn State, position: u64) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use netpay_ledger::event::Event;
-    use netpay_ledger::rows::{Row as _, Totals};
-    use netpay_ledger::working_set::Change;
+    use netpay_ledger::rows::{Table, Totals};
     use netpay_protocol::wire;
 
     use super::*;
-    use crate::store::Store;
+    use crate::ports::state::{StateError, Visit};
 
-    /// A log whose records are of these lives.
-    fn log(lives: &[u64]) -> (tempfile::TempDir, Store, Vec<Cursor>) {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        Store::create(&dir.path().join("ledger")).expect("made");
-        let store = Store::open(&dir.path().join("ledger")).expect("opened");
+    /// A log in memory, with nothing else.
+    struct Log(Vec<Record>);
+
+    type Pair = (Vec<u8>, Vec<u8>);
+
+    impl State for Log {
+        fn get(&self, table: Table, _: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+            let head = self.0.last().map(Record::head).unwrap_or_default();
+            let totals = Totals { head, ..Totals::default() };
+            Ok((table == <Totals as netpay_ledger::rows::Row>::TABLE).then(|| wire::encode(&totals)))
+        }
+        fn range(&self, _: Table, _: &[u8], _: &[u8], _: usize) -> Result<Vec<Pair>, StateError> {
+            Ok(vec![])
+        }
+        fn at_or_before(&self, _: Table, _: &[u8]) -> Result<Option<Pair>, StateError> {
+            Ok(None)
+        }
+        fn record(&self, position: u64) -> Result<Option<Vec<u8>>, StateError> {
+            Ok(self.0.iter().find(|record| record.position == position).map(Record::to_bytes))
+        }
+        fn at_one_moment(&self) -> Box<dyn State + '_> {
+            Box::new(Self(self.0.clone()))
+        }
+        fn each_row(&self, _: &mut Visit<'_>) -> Result<(), StateError> {
+            Ok(())
+        }
+    }
+
+    /// A log whose records are of these lives, and the cursors behind none and each of them.
+    fn log(lives: &[u64]) -> (Log, Vec<Cursor>) {
         let (mut head, mut records, mut cursors) = (Head::default(), Vec::new(), vec![Cursor::default()]);
         for (incarnation, position) in lives.iter().copied().zip(1..) {
             let record = Record {
@@ -125,10 +149,7 @@ mod tests {
             records.push(record);
             cursors.push(Cursor { head, incarnation });
         }
-        let totals = Totals { head, ..Totals::default() };
-        let change = Change { table: Totals::TABLE, key: Totals::key(&()), value: Some(wire::encode(&totals)) };
-        store.write(&records, &[change]).expect("written");
-        (dir, store, cursors)
+        (Log(records), cursors)
     }
 
     #[test]
@@ -145,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_log_that_goes_on_is_read_on_where_it_was_left() {
-        let (_dir, store, cursors) = log(&[0, 0, 5, 5]);
+        let (store, cursors) = log(&[0, 0, 5, 5]);
         for cursor in &cursors {
             assert_eq!(cursor.resume(&store).expect("this log"), cursor.head);
         }
@@ -154,20 +175,20 @@ mod tests {
     #[test]
     fn a_restored_log_is_read_on_from_where_its_new_life_begins() {
         // Published through the fourth record of one life; restored from a backup of the first two; and that once more.
-        let (_dir, _store, published) = log(&[0, 0, 0, 0]);
-        let (_dir, store, cursors) = log(&[0, 0, 5, 5, 5]);
+        let (_, published) = log(&[0, 0, 0, 0]);
+        let (store, cursors) = log(&[0, 0, 5, 5, 5]);
         assert_eq!(published[4].resume(&store).expect("restored"), cursors[2].head);
-        let (_dir, again, cursors_again) = log(&[0, 0, 9]);
+        let (again, cursors_again) = log(&[0, 0, 9]);
         assert_eq!(cursors[5].resume(&again).expect("restored"), cursors_again[2].head);
         assert_eq!(cursors[2].resume(&again).expect("not behind the backup"), cursors_again[2].head);
-        let (_dir, from_nothing, _) = log(&[5]);
+        let (from_nothing, _) = log(&[5]);
         assert_eq!(published[4].resume(&from_nothing).expect("restored from an empty ledger"), Head::default());
     }
 
     #[test]
     fn a_log_that_is_neither_this_one_nor_restored_is_refused() {
-        let (_dir, _store, published) = log(&[0, 0, 0, 0]);
-        let (_dir, shorter, _) = log(&[0, 0]);
+        let (_, published) = log(&[0, 0, 0, 0]);
+        let (shorter, _) = log(&[0, 0]);
         assert!(published[4].resume(&shorter).expect_err("cut off").to_string().contains("events.cursor"));
     }
 }

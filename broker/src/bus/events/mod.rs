@@ -208,7 +208,7 @@ mod tests {
             "fields": { "payee": "p", "claims": [{ "word": "secret", "through": 3 }] },
         });
         let whole = message(line.clone(), 1_000);
-        assert_eq!((whole.subject.as_str(), whole.id.as_str()), ("netpay.v1.events.batch_redeemed", "ab-1"));
+        assert_eq!((whole.subject, whole.id.as_str()), (subjects::event("batch_redeemed"), "ab-1"));
         assert_eq!(whole.headers.get(POSITION).map(|value| value.as_str().to_owned()), Some("7".into()));
         let told: Value = serde_json::from_str(&whole.line).expect("JSON");
         assert_eq!(told["fields"], json!({ "payee": "p", "claims": [{ "through": 3 }] }));

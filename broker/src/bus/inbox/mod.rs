@@ -267,7 +267,7 @@ fn fate(answer: Answer) -> Fate {
 
 /// A second, two, four: after a broker that was too busy comes one that has time.
 fn pause(delivered: i64) -> Duration {
-    let times = u32::try_from(delivered.saturating_sub(1)).unwrap_or(0).min(10);
+    let times = u32::try_from(delivered.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
     Duration::from_secs(1 << times).min(MOST_PAUSE)
 }
 
