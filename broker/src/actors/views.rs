@@ -15,7 +15,7 @@ use netpay_protocol::runs::Run;
 use netpay_protocol::wire;
 
 use crate::ports::State;
-use crate::ports::state::StateError;
+use crate::ports::state::{StateError, at_one_moment};
 
 /// Items of one page.
 const PAGE: usize = 500;
@@ -138,8 +138,10 @@ fn paid_runs(state: &dyn State, ecoin: EcoinId) -> Result<Vec<PaidRun>, StateErr
 /// A payer's e-coins that were not refunded, in order of id, from after this one on (zeros: from the first). As many as
 /// an answer holds, and at least one. All of one moment: e-coins, and what was paid of them.
 pub fn own_ecoins(state: &dyn State, payer: PeerId, after: EcoinId) -> Result<Page<OwnEcoin>, StateError> {
-    let moment = state.at_one_moment();
-    let state = &*moment;
+    at_one_moment(state, |moment| own_ecoins_now(moment, payer, after))
+}
+
+fn own_ecoins_now(state: &dyn State, payer: PeerId, after: EcoinId) -> Result<Page<OwnEcoin>, StateError> {
     let from = from_after(after.0, OwnedRow::key(&(payer, after)));
     let to = OwnedRow::key(&(payer, EcoinId([0xff; 16])));
     let mut page = Page { items: Vec::new(), more: false };

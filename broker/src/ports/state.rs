@@ -24,8 +24,8 @@ pub trait State: Send + Sync {
     fn at_or_before(&self, table: Table, key: &[u8]) -> Result<Option<Pair>, StateError>;
     /// See [`Rows::record`].
     fn record(&self, position: u64) -> Result<Option<Vec<u8>>, StateError>;
-    /// The state as it stands now, whatever the writer goes on to commit: for answers that must fit together.
-    fn at_one_moment(&self) -> Box<dyn State + '_>;
+    /// Shows the state as it stands now, once, whatever the writer goes on to commit; see [`at_one_moment`].
+    fn show_moment(&self, look: &mut dyn FnMut(&dyn State));
     /// Shows every row of one consistent snapshot, in the order that [`Scan`] takes.
     fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError>;
 }
@@ -52,6 +52,13 @@ impl Rows for &dyn State {
     fn corrupt(what: &str) -> StateError {
         StateError(format!("the ledger directory is damaged: {what}"))
     }
+}
+
+/// What somebody makes of the state as it stands at one moment: for answers that must fit together.
+pub fn at_one_moment<T>(state: &dyn State, look: impl FnOnce(&dyn State) -> T) -> T {
+    let (mut look, mut seen) = (Some(look), None);
+    state.show_moment(&mut |moment| seen = look.take().map(|look| look(moment)));
+    seen.expect("a moment is shown once")
 }
 
 /// Scans all rows of a snapshot.

@@ -1,12 +1,15 @@
 //! The ledger's directory: a RocksDB with one column family per table, and one for the records.
 //!
 //! Knows keys and bytes, nothing of what they mean. The write-ahead log is always on; recovery takes back a torn tail
-//! (what was never acknowledged) and refuses a damaged middle.
+//! (what was never acknowledged) and refuses a damaged middle. A single node writes a [`Store`]; what a cluster decided is
+//! applied to a [`Replica`], which holds one.
 
-use std::fs::File;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use netpay_crash_point::replica::Point;
 use netpay_ledger::record::Record;
 use netpay_ledger::rows::Table;
 use netpay_ledger::working_set::Change;
@@ -16,15 +19,21 @@ use rocksdb::{
     WriteOptions, properties,
 };
 
+use self::progress::PROGRESS;
 use crate::ports::state::StateError;
 
 mod copy;
+mod pointer;
+mod progress;
 mod read;
+mod replica;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 
 pub use copy::copy_of;
+pub use pointer::settle;
+pub use replica::{Applied, Entry, Replica};
 
 const RECORDS: &str = "events";
 /// How long opening may take. A large ledger takes seconds, on a slow disk perhaps a minute.
@@ -50,6 +59,9 @@ pub enum OpenError {
          then try again"
     )]
     Older(String),
+    /// It is a single node's.
+    #[error("the ledger in {0} is of no cluster; make it one of a cluster with: netpay-broker cluster bootstrap")]
+    Alone(String),
     /// There is no room to open it. It is not damaged.
     #[error("ledger directory {0} cannot be opened: the disk is full; make room and start again (nothing is lost)")]
     DiskFull(String),
@@ -95,6 +107,25 @@ impl Hold {
 /// An open ledger directory.
 pub struct Store {
     db: DB,
+    // After the database: it is closed first.
+    home: Home,
+}
+
+/// The directory, which goes when it is closed if nobody needs it any more.
+struct Home {
+    path: PathBuf,
+    unneeded: AtomicBool,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.unneeded.load(Ordering::Acquire) {
+            Point::OldRemoving.reached();
+            if let Err(error) = fs::remove_dir_all(&self.path) {
+                tracing::warn!("{} is not needed any more and cannot be removed: {error}", self.path.display());
+            }
+        }
+    }
 }
 
 /// What readers keep of all files together.
@@ -146,6 +177,16 @@ fn patiently<T: Send + 'static>(path: &Path, open: impl FnOnce() -> T + Send + '
     opened.recv_timeout(Duration::from_secs(seconds)).map_err(endless)
 }
 
+/// Opens for writing, which takes naming every family that is there: a single node's ledger has none of a cluster.
+fn open_for_writing(path: &Path) -> Result<DB, rocksdb::Error> {
+    match DB::open_cf_with_opts(&options(), path, families()) {
+        Err(error) if error.to_string().contains("Column families not opened") => {
+            DB::open_cf_with_opts(&options(), path, families().chain([(PROGRESS, options())]))
+        }
+        opened => opened,
+    }
+}
+
 /// Whether RocksDB found a family missing.
 fn lacks_a_family(error: &rocksdb::Error) -> bool {
     error.to_string().contains("Column family not found")
@@ -166,10 +207,10 @@ impl Store {
 
     /// Opens a ledger for writing: one process at a time. One of an earlier version is brought up to date.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::check_there(path)?;
-        let at = path.to_owned();
-        match patiently(path, move || DB::open_cf_with_opts(&options(), at, families()))? {
-            Err(error) if lacks_a_family(&error) && upgrade::is_older(path) => upgrade::open(path),
+        let there = Self::there(path)?;
+        let at = there.clone();
+        match patiently(path, move || open_for_writing(&at))? {
+            Err(error) if lacks_a_family(&error) && upgrade::is_older(&there) => upgrade::open(&there),
             opened => Self::opened(path, opened),
         }
     }
@@ -177,28 +218,33 @@ impl Store {
     /// Opens a ledger for reading, as it stands on disk now, also while a broker serves it. RocksDB may then take a file
     /// away between reading the list of files and opening them; the next list is without it. Once open they stay open.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
-        Self::check_there(path)?;
         for _ in 0..READ_ONLY_TRIES {
-            let at = path.to_owned();
+            // Anew each time: another one may have taken its place, and this one be gone.
+            let there = Self::there(path)?;
+            let at = there.clone();
             let open = move || DB::open_cf_with_opts_for_read_only(&options(), at, families_of_a_reader(), false);
             match patiently(path, open)? {
                 Err(error) if error.to_string().contains("No such file") => std::thread::sleep(READ_ONLY_PAUSE),
-                Err(error) if lacks_a_family(&error) && upgrade::is_older(path) => {
+                Err(error) if lacks_a_family(&error) && upgrade::is_older(&there) => {
                     return Err(OpenError::Older(path.display().to_string()));
                 }
                 opened => return Self::opened(path, opened),
             }
         }
-        Self::opened(path, DB::open_cf_with_opts_for_read_only(&options(), path, families_of_a_reader(), false))
+        let there = Self::there(path)?;
+        Self::opened(path, DB::open_cf_with_opts_for_read_only(&options(), there, families_of_a_reader(), false))
     }
 
-    fn check_there(path: &Path) -> Result<(), OpenError> {
-        if path.join("CURRENT").exists() { Ok(()) } else { Err(OpenError::Missing(path.display().to_string())) }
+    /// The directory that is the ledger now.
+    fn there(path: &Path) -> Result<PathBuf, OpenError> {
+        let there = pointer::present(path).ok().filter(|there| there.join("CURRENT").exists());
+        there.ok_or_else(|| OpenError::Missing(path.display().to_string()))
     }
 
     fn opened(path: &Path, db: Result<DB, rocksdb::Error>) -> Result<Self, OpenError> {
         let path = path.display().to_string();
-        db.map(|db| Self { db }).map_err(|error| {
+        let home = |db: &DB| Home { path: db.path().to_owned(), unneeded: AtomicBool::new(false) };
+        db.map(|db| Self { home: home(&db), db }).map_err(|error| {
             let reason = error.to_string();
             match () {
                 () if reason.contains("LOCK") => OpenError::InUse(path),
@@ -212,8 +258,18 @@ impl Store {
     pub fn write(&self, records: &[Record], changes: &[Change]) -> Result<(), StateError> {
         let mut batch = WriteBatch::default();
         for record in records {
-            batch.put_cf(self.family(RECORDS)?, record.position.to_be_bytes(), record.to_bytes());
+            self.put_record(&mut batch, record.position, &record.to_bytes())?;
         }
+        self.put_changes(&mut batch, changes)?;
+        self.write_synced(batch)
+    }
+
+    fn put_record(&self, batch: &mut WriteBatch, position: u64, bytes: &[u8]) -> Result<(), StateError> {
+        batch.put_cf(self.family(RECORDS)?, position.to_be_bytes(), bytes);
+        Ok(())
+    }
+
+    fn put_changes(&self, batch: &mut WriteBatch, changes: &[Change]) -> Result<(), StateError> {
         for change in changes {
             let family = self.family(change.table.name())?;
             match &change.value {
@@ -221,13 +277,17 @@ impl Store {
                 None => batch.delete_cf(family, &change.key),
             }
         }
-        self.write_synced(batch)
+        Ok(())
     }
 
     fn write_synced(&self, batch: WriteBatch) -> Result<(), StateError> {
         let mut sync = WriteOptions::default();
         sync.set_sync(!planted::is(Fault::SyncSkipped));
-        self.db.write_opt(batch, &sync).map_err(said)?;
+        self.write_batch(batch, &sync)
+    }
+
+    fn write_batch(&self, batch: WriteBatch, how: &WriteOptions) -> Result<(), StateError> {
+        self.db.write_opt(batch, how).map_err(said)?;
         // What RocksDB sorts and moves beside us it tries again when it failed, and goes on. We do not: a disk that failed
         // once is not to be believed.
         match self.db.property_int_value(properties::BACKGROUND_ERRORS).map_err(said)? {

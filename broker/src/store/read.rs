@@ -1,7 +1,5 @@
 //! Reading rows and records, as they stand now or as they stood at one moment.
 
-use std::sync::Arc;
-
 use netpay_ledger::rows::Table;
 use rocksdb::{DB, DBIteratorWithThreadMode, Direction, IteratorMode, ReadOptions, Snapshot};
 
@@ -15,7 +13,7 @@ type Rows<'a> = DBIteratorWithThreadMode<'a, DB>;
 /// A ledger as it stood when this was made.
 struct Moment<'a> {
     store: &'a Store,
-    snapshot: Arc<Snapshot<'a>>,
+    snapshot: Snapshot<'a>,
 }
 
 fn up_to(rows: Rows<'_>, to: &[u8], limit: usize) -> Result<Vec<Pair>, StateError> {
@@ -54,12 +52,12 @@ impl State for Store {
         self.db.get_cf(self.family(RECORDS)?, position.to_be_bytes()).map_err(said)
     }
 
-    fn at_one_moment(&self) -> Box<dyn State + '_> {
-        Box::new(Moment { store: self, snapshot: Arc::new(self.db.snapshot()) })
+    fn show_moment(&self, look: &mut dyn FnMut(&dyn State)) {
+        look(&Moment { store: self, snapshot: self.db.snapshot() });
     }
 
     fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError> {
-        self.at_one_moment().each_row(visit)
+        Moment { store: self, snapshot: self.db.snapshot() }.each_row(visit)
     }
 }
 
@@ -82,8 +80,8 @@ impl State for Moment<'_> {
         self.snapshot.get_cf(self.store.family(RECORDS)?, position.to_be_bytes()).map_err(said)
     }
 
-    fn at_one_moment(&self) -> Box<dyn State + '_> {
-        Box::new(Moment { store: self.store, snapshot: Arc::clone(&self.snapshot) })
+    fn show_moment(&self, look: &mut dyn FnMut(&dyn State)) {
+        look(self);
     }
 
     fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError> {

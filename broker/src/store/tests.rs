@@ -1,4 +1,7 @@
-//! Pages that fit a message whatever they hold, reading while the writer goes on, and ledgers of the first version.
+//! Pages that fit a message whatever they hold, reading while the writer goes on, and ledgers of the first version; below,
+//! ledgers of a cluster.
+
+mod replica;
 
 use netpay_ledger::event::Event;
 use netpay_ledger::record::Record;
@@ -201,10 +204,11 @@ impl State for Busy<'_> {
         self.0.record(position)
     }
 
-    fn at_one_moment(&self) -> Box<dyn State + '_> {
-        let moment = self.0.at_one_moment();
-        self.0.write(&[], &coin_rows(ecoin(0), ALICE, 2, 1)).expect("written");
-        moment
+    fn show_moment(&self, look: &mut dyn FnMut(&dyn State)) {
+        self.0.show_moment(&mut |moment| {
+            self.0.write(&[], &coin_rows(ecoin(0), ALICE, 2, 1)).expect("written");
+            look(moment);
+        });
     }
 
     fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError> {
@@ -221,10 +225,8 @@ fn own_ecoins_and_what_was_paid_of_them_are_of_one_moment() {
     assert_eq!(page.items[0].paid.len(), 1);
 }
 
-/// A ledger with records: money, three e-coins, one of them refunded.
-fn given_a_log() -> (TempDir, Digest) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::create(&dir.path().join("ledger")).expect("a new ledger");
+/// Money, three e-coins, one of them refunded.
+fn events() -> Vec<Event> {
     let admin = Admin {
         broker: BROKER,
         kid: Kid::of(&key().public()),
@@ -244,7 +246,7 @@ fn given_a_log() -> (TempDir, Digest) {
         most_debited_units: Units(12),
         guarantee: Guarantee::Bound(BOB),
     };
-    let events = vec![
+    vec![
         Event::FundsCredited {
             peer: ALICE,
             amount: Units(12),
@@ -257,8 +259,14 @@ fn given_a_log() -> (TempDir, Digest) {
             epoch: 1,
         },
         Event::EcoinExpired { ecoin: ecoin(1), payer: ALICE, words: WordCount(4), refund: Units(4) },
-    ];
-    for event in events {
+    ]
+}
+
+/// A ledger with records of these.
+fn given_a_log() -> (TempDir, Digest) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::create(&dir.path().join("ledger")).expect("a new ledger");
+    for event in events() {
         let state: &dyn State = &store;
         let head = load::totals(&state).expect("readable").head;
         let record = Record::following(head, &FACTS, None, vec![event]);

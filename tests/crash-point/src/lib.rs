@@ -12,6 +12,7 @@ pub mod agent;
 pub mod backup;
 pub mod broker;
 pub mod inbox;
+pub mod replica;
 
 /// The list of a program's points: `points! { Kept = "kept", Sent = "sent" }`.
 macro_rules! points {
