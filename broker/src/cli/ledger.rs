@@ -113,7 +113,10 @@ fn rebuild(config: &Config, replace: bool) -> anyhow::Result<Said> {
     let there = state::scan(&store)?;
     let scratch = Scratch(config.dir.join("ledger.rebuilt"));
     let _ = std::fs::remove_dir_all(&scratch.0);
-    let again = state::scan(&replay(&store, &scratch.0)?)?;
+    let mut rebuilt = replay(&store, &scratch.0)?;
+    rebuilt.take_place_of(&store)?;
+    let again = state::scan(&rebuilt)?;
+    drop(rebuilt);
     let mut different = Vec::new();
     compare(&there, &again, &mut different);
     let same = different.is_empty();

@@ -11,7 +11,7 @@ use super::{Store, said};
 use crate::ports::Copies;
 use crate::ports::state::StateError;
 
-/// Where the copy of the ledger in this directory is made.
+/// Where the copy of the ledger in this directory is made, whichever generation it is.
 pub fn copy_of(ledger: &Path) -> PathBuf {
     ledger.with_extension("copy")
 }

@@ -22,6 +22,7 @@ use rocksdb::{
 use self::progress::PROGRESS;
 use crate::ports::state::StateError;
 
+mod contents;
 mod copy;
 mod pointer;
 mod progress;
@@ -31,9 +32,13 @@ mod replica;
 mod tests;
 mod upgrade;
 
+pub use contents::Contents;
 pub use copy::copy_of;
 pub use pointer::settle;
-pub use replica::{Applied, Entry, Replica};
+pub use replica::{
+    Applied, CHUNK_BYTES, Chunk, Entry, Incoming, Listed, MAX_MANIFEST_BYTES, Manifest, Place, Reader, ReceiveError,
+    Replica, Snapshot,
+};
 
 const RECORDS: &str = "events";
 /// How long opening may take. A large ledger takes seconds, on a slow disk perhaps a minute.
@@ -157,11 +162,11 @@ fn families() -> impl Iterator<Item = (&'static str, Options)> {
 }
 
 /// The same for reading: whatever the ledger's size, all families share one cache, their indexes and filters in it.
-fn families_of_a_reader() -> impl Iterator<Item = (&'static str, Options)> {
+fn families_of_a_reader(also: &[&'static str]) -> impl Iterator<Item = (&'static str, Options)> {
     let mut blocks = blocks();
     blocks.set_block_cache(&Cache::new_lru_cache(READER_CACHE_BYTES));
     blocks.set_cache_index_and_filter_blocks(true);
-    families().map(move |(name, mut options)| {
+    families().chain(also.iter().map(|name| (*name, options()))).map(move |(name, mut options)| {
         options.set_block_based_table_factory(&blocks);
         (name, options)
     })
@@ -218,11 +223,21 @@ impl Store {
     /// Opens a ledger for reading, as it stands on disk now, also while a broker serves it. RocksDB may then take a file
     /// away between reading the list of files and opening them; the next list is without it. Once open they stay open.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        Self::open_reader(path, &[])
+    }
+
+    /// The same, with how far a cluster's log was applied.
+    fn open_member_read_only(path: &Path) -> Result<Self, OpenError> {
+        Self::open_reader(path, &[PROGRESS])
+    }
+
+    fn open_reader(path: &Path, also: &'static [&'static str]) -> Result<Self, OpenError> {
+        let families = || families_of_a_reader(also);
         for _ in 0..READ_ONLY_TRIES {
             // Anew each time: another one may have taken its place, and this one be gone.
             let there = Self::there(path)?;
             let at = there.clone();
-            let open = move || DB::open_cf_with_opts_for_read_only(&options(), at, families_of_a_reader(), false);
+            let open = move || DB::open_cf_with_opts_for_read_only(&options(), at, families(), false);
             match patiently(path, open)? {
                 Err(error) if error.to_string().contains("No such file") => std::thread::sleep(READ_ONLY_PAUSE),
                 Err(error) if lacks_a_family(&error) && upgrade::is_older(&there) => {
@@ -232,7 +247,7 @@ impl Store {
             }
         }
         let there = Self::there(path)?;
-        Self::opened(path, DB::open_cf_with_opts_for_read_only(&options(), there, families_of_a_reader(), false))
+        Self::opened(path, DB::open_cf_with_opts_for_read_only(&options(), there, families(), false))
     }
 
     /// The directory that is the ledger now.

@@ -1,7 +1,9 @@
 //! Pages that fit a message whatever they hold, reading while the writer goes on, and ledgers of the first version; below,
 //! ledgers of a cluster.
 
+mod crashes;
 mod replica;
+mod snapshots;
 
 use netpay_ledger::event::Event;
 use netpay_ledger::record::Record;

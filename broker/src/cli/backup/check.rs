@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use netpay_ledger::load;
-use netpay_ledger::record::{Record, hash};
-use netpay_protocol::ids::Digest;
+use netpay_ledger::record::hash;
 use netpay_protocol::redemption::Head;
 use serde_json::{Value, json};
 
@@ -13,57 +12,27 @@ use super::files::{self, Progress};
 use super::manifest::{LEDGER, Manifest};
 use super::{NotGood, Said};
 use crate::cli::NotFound;
-use crate::ports::{State, state};
-use crate::store::Store;
+use crate::ports::State;
+use crate::store::{Contents, Store};
 
 /// What a copied ledger holds.
-pub(super) struct Contents {
-    pub(super) incarnation: u64,
-    pub(super) head: Head,
-    pub(super) recorded_at_ms: u64,
-    pub(super) digest: Digest,
-    broken: Vec<String>,
+pub(super) fn contents(ledger: &Path) -> anyhow::Result<Contents> {
+    let mut progress = Progress::start();
+    Contents::read(&Store::open_read_only(ledger)?, &mut |position| {
+        progress.say(|| format!("checked {position} records"));
+    })
 }
 
-impl Contents {
-    /// Follows the log from its first record, and scans every row.
-    pub(super) fn read(ledger: &Path) -> anyhow::Result<Self> {
-        let store = Store::open_read_only(ledger)?;
-        let mut progress = Progress::start();
-        let mut head = Head::default();
-        store.each_record(1, &mut |position, bytes| {
-            let (_, next) = Record::read(bytes, head)?;
-            ensure!(next.position == position, "record {} lies at position {position}", next.position);
-            head = next;
-            progress.say(|| format!("checked {position} records"));
-            Ok(())
-        })?;
-        let mut found = state::scan(&store)?;
-        if found.totals.head != head {
-            let rows = found.totals.head.position;
-            found
-                .broken
-                .push(format!("the log ends at position {}, or with another record than {rows}", head.position));
-        }
-        Ok(Self {
-            incarnation: found.totals.incarnation(),
-            head,
-            recorded_at_ms: found.totals.recorded_at_ms,
-            digest: found.digest,
-            broken: found.broken,
-        })
-    }
+pub(super) fn ensure_whole(contents: &Contents) -> anyhow::Result<()> {
+    let broken = &contents.broken;
+    ensure!(broken.is_empty(), NotGood(format!("the ledger is not in order: {}", broken.join("; "))));
+    Ok(())
+}
 
-    pub(super) fn ensure_whole(&self) -> anyhow::Result<()> {
-        ensure!(self.broken.is_empty(), NotGood(format!("the ledger is not in order: {}", self.broken.join("; "))));
-        Ok(())
-    }
-
-    /// Whether the log holds this head.
-    pub(super) fn has(&self, ledger: &Path, head: Head) -> anyhow::Result<bool> {
-        let record = Store::open_read_only(ledger)?.record(head.position)?;
-        Ok(head.position == 0 || record.is_some_and(|bytes| hash(&bytes) == head.hash))
-    }
+/// Whether the log holds this head.
+pub(super) fn has(ledger: &Path, head: Head) -> anyhow::Result<bool> {
+    let record = Store::open_read_only(ledger)?.record(head.position)?;
+    Ok(head.position == 0 || record.is_some_and(|bytes| hash(&bytes) == head.hash))
 }
 
 /// Everything that is wrong with a backup, with its manifest if that can be read.
@@ -82,7 +51,7 @@ pub(super) fn check(dir: &Path) -> anyhow::Result<(Option<Manifest>, Vec<String>
     };
     // What RocksDB makes of damaged files says nothing more.
     if broken.is_empty() {
-        match Contents::read(&ledger) {
+        match contents(&ledger) {
             Ok(contents) => {
                 broken.extend(manifest.differs_from(&contents));
                 broken.extend(contents.broken);

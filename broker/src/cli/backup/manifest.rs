@@ -9,9 +9,9 @@ use anyhow::{Context as _, ensure};
 use netpay_protocol::ids::{BrokerId, Digest};
 use serde::{Deserialize, Serialize};
 
-use super::check::Contents;
 use super::files::Copied;
 use crate::keys::write_whole;
+use crate::store::Contents;
 
 /// The form of backup that this program makes.
 pub(super) const FORMAT: u32 = 1;

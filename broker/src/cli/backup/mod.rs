@@ -20,7 +20,6 @@ use netpay_protocol::admin::{LedgerView, Order};
 use netpay_protocol::redemption::Head;
 use serde_json::json;
 
-use self::check::Contents;
 use self::manifest::{FORMAT, LEDGER, Manifest};
 use super::ledger::Scratch;
 use super::{Said, Where};
@@ -102,10 +101,10 @@ fn keep(copy: Scratch, dir: &Path, config: &Config, seen: Option<Head>) -> anyho
     folder.with_context(|| format!("cannot make {}", ledger.display()))?;
     let files = files::copy_all(&copy.0, &ledger)?;
     drop(copy);
-    let contents = Contents::read(&ledger)?;
-    contents.ensure_whole()?;
+    let contents = check::contents(&ledger)?;
+    check::ensure_whole(&contents)?;
     if let Some(head) = seen {
-        ensure!(contents.has(&ledger, head)?, NotGood("the copy lacks what the broker had committed".into()));
+        ensure!(check::has(&ledger, head)?, NotGood("the copy lacks what the broker had committed".into()));
     }
     let manifest = Manifest::new(config.broker, &contents, files, now_ms());
     manifest.write(&beside.0)?;

@@ -21,11 +21,12 @@ use crate::actors::clock::Clock;
 use crate::cli::ledger::Scratch;
 use crate::config::Config;
 use crate::ports::{State, now_ms};
-use crate::store::{Hold, OpenError, Store};
+use crate::store::{self, Hold, OpenError, Store};
 
 pub(super) fn restore(dir: &Path, config: &Config) -> anyhow::Result<Said> {
     let _hold = Hold::take(&config.dir)?;
     let place = config.ledger();
+    store::settle(&place)?;
     if fs::symlink_metadata(&place).is_ok() {
         let exists = OpenError::Exists(config.dir.display().to_string());
         return Err(anyhow::Error::from(exists).context(format!(
@@ -83,9 +84,10 @@ pub(super) fn copy(dir: &Path, manifest: &Manifest, to: &Path) -> anyhow::Result
     Ok(())
 }
 
-/// Appends the record that begins another life. Answers the totals then.
+/// Appends the record that begins another life, which is a single node's. Answers the totals then.
 pub(super) fn begin_life(ledger: &Path, now_ms: u64) -> anyhow::Result<Totals> {
-    let store = Store::open(ledger)?;
+    let mut store = Store::open(ledger)?;
+    store.leave_cluster()?;
     let before = check::totals(&store)?;
     let now_ms = now_ms.max(before.recorded_at_ms);
     let incarnation = now_ms.max(before.incarnation() + 1);

@@ -13,7 +13,7 @@ use super::{NotGood, check, create, restore};
 use crate::cli::{NotFound, Said};
 use crate::config::{Config, FILE, Role};
 use crate::ports::{Copies as _, now_ms};
-use crate::store::{Hold, OpenError, Store};
+use crate::store::{Contents, Hold, OpenError, Store};
 
 /// A stopped broker with a few records.
 struct Given {
@@ -145,8 +145,8 @@ fn one_flipped_bit_in_any_file_a_missing_one_and_one_too_many_are_found() {
 fn a_manifest_that_says_something_else_than_the_ledger_holds_is_found() {
     let (_given, backup) = given().backup_kept();
     let good = super::Manifest::read(&backup).expect("whole");
-    let contents = super::Contents::read(&backup.join("ledger")).expect("whole");
-    type Change = fn(&mut super::Contents);
+    let contents = check::contents(&backup.join("ledger")).expect("whole");
+    type Change = fn(&mut Contents);
     let changes: [(&str, Change); 5] = [
         ("position", |c| c.head.position += 1),
         ("head", |c| c.head.hash.0[0] ^= 1),
@@ -155,7 +155,7 @@ fn a_manifest_that_says_something_else_than_the_ledger_holds_is_found() {
         ("recorded_at_ms", |c| c.recorded_at_ms += 1),
     ];
     for (what, change) in changes {
-        let mut other = super::Contents::read(&backup.join("ledger")).expect("whole");
+        let mut other = check::contents(&backup.join("ledger")).expect("whole");
         change(&mut other);
         let manifest = super::Manifest::new(BrokerId([1; 16]), &other, good.files.clone(), good.created_at_ms);
         manifest.write(&backup).expect("written");

@@ -15,15 +15,22 @@
 //! It knows nothing of the log or of who leads. One process has one replica of a directory, and holds that (`Hold`).
 
 mod apply;
+mod incoming;
+mod manifest;
+mod snapshot;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use netpay_crash_point::replica::Point;
 use netpay_ledger::rows::Table;
 
 pub use self::apply::{Applied, Entry};
+pub use self::incoming::{Error as ReceiveError, Incoming};
+pub use self::manifest::{Listed, MAX_MANIFEST_BYTES, Manifest};
+pub use self::snapshot::{CHUNK_BYTES, Chunk, Place, Reader, Snapshot};
 use super::{OpenError, Store, pointer, said};
 use crate::ports::state::{StateError, Visit};
 use crate::ports::{Copies, State};
@@ -35,6 +42,8 @@ pub struct Replica {
     present: RwLock<Arc<Store>>,
     /// Held while something is applied, or the ledger replaced.
     writing: Mutex<()>,
+    /// How many snapshots were begun.
+    snapshots: AtomicU64,
 }
 
 impl Replica {
@@ -69,7 +78,7 @@ impl Replica {
         }
         pointer::sweep(ledger).map_err(damaged(ledger))?;
         let present = RwLock::new(Arc::new(store));
-        Ok(Self { ledger: ledger.to_owned(), present, writing: Mutex::default() })
+        Ok(Self { ledger: ledger.to_owned(), present, writing: Mutex::default(), snapshots: AtomicU64::new(0) })
     }
 
     fn open_member(ledger: &Path) -> Result<Store, OpenError> {

@@ -39,7 +39,7 @@ pub(super) fn digest(state: &dyn State) -> Digest {
     findings.digest
 }
 
-fn progress(replica: &Replica) -> String {
+pub(super) fn progress(replica: &Replica) -> String {
     String::from_utf8(replica.progress().expect("readable").unwrap_or_default()).expect("what was written")
 }
 
