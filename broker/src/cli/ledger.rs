@@ -206,7 +206,12 @@ pub(super) fn report(what: &str, findings: &Findings, broken: &[String]) -> Said
 
 #[cfg(test)]
 mod tests {
+    use netpay_ledger::{Event, Facts};
+    use netpay_protocol::ids::BrokerId;
+
     use super::*;
+    use crate::config::{FILE, Role};
+    use crate::store::{Entry, Replica};
 
     #[test]
     fn a_ledger_without_a_record_is_what_its_log_leads_to() {
@@ -216,5 +221,28 @@ mod tests {
         let mut broken = Vec::new();
         compare(&state::scan(&store).expect("read"), &state::scan(&copy).expect("read"), &mut broken);
         assert_eq!(broken, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_rebuilt_ledger_of_a_clusters_node_goes_on_where_the_old_one_was_and_that_one_is_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let text = Config::new_file(BrokerId([1; 16]), Role::Broker, "nats://127.0.0.1:1", "127.0.0.1:0", &[]);
+        std::fs::write(dir.path().join(FILE), text).expect("our own file");
+        let config = Config::load(dir.path()).expect("just written");
+        let node = Replica::create(&config.ledger()).expect("new");
+        let facts = Facts { now_ms: 1, incarnation: 1, drained_to_ms: 1, clock_trusted: true };
+        let record = Record::following(Head::default(), &facts, None, vec![Event::ClockDoubted {}]);
+        let entry = Entry { records: vec![record.to_bytes()], progress: b"far".to_vec() };
+        node.apply(&[entry]).expect("applied");
+        let before = state::scan(&node).expect("read");
+        drop(node);
+        let Said { json, code, .. } = rebuild(&config, true).expect("rebuilt");
+        assert_eq!((code, &json["replaced"]), (0, &json!(true)));
+        for _ in 0..2 {
+            let node = Replica::open(&config.ledger()).expect("still a cluster's");
+            assert_eq!(state::scan(&node).expect("read"), before);
+            assert_eq!(node.progress().expect("read").as_deref(), Some(b"far".as_slice()));
+        }
+        assert!(dir.path().join("ledger.1/CURRENT").exists(), "the old one");
     }
 }

@@ -8,13 +8,15 @@
 //!
 //! Callers hold the broker's directory (`Hold`), except of `present`.
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use netpay_crash_point::replica::Point;
+
+/// A file in a generation that can go unless the ledger is a link to it. No file that another node sends has such a name.
+const UNNEEDED: &str = ".unneeded";
 
 /// The link on its way to the ledger's name.
 fn next(ledger: &Path) -> PathBuf {
@@ -106,11 +108,18 @@ fn unused(ledger: &Path) -> io::Result<PathBuf> {
     Ok(generation(ledger, last + 1))
 }
 
-/// Makes an empty directory for the next generation.
+/// Makes a directory for the next generation, not needed until the ledger is a link to it.
 pub(super) fn begin(ledger: &Path) -> io::Result<PathBuf> {
     let path = fs::canonicalize(parent(ledger))?.join(unused(ledger)?.file_name().ok_or(io::ErrorKind::InvalidInput)?);
     DirBuilder::new().mode(0o700).create(&path)?;
+    mark_unneeded(&path)?;
     Ok(path)
+}
+
+/// Says of a generation that it can go, unless the ledger is a link to it.
+pub(super) fn mark_unneeded(generation: &Path) -> io::Result<()> {
+    File::create(generation.join(UNNEEDED))?;
+    File::open(generation)?.sync_all()
 }
 
 /// Where the snapshot with this number is made.
@@ -123,19 +132,21 @@ fn is_snapshot(ledger: &Path, name: &Path) -> bool {
     name.file_stem() == ledger.file_name() && digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
 }
 
-/// Removes what earlier processes left: snapshots, generations that no link in the directory names (an operator may have
-/// given the link to one another name, to keep it), and a next link that was not needed. The present ledger was opened.
+/// Removes what earlier processes left: snapshots, a next link, and generations that were begun or replaced. Others stay,
+/// whatever the ledger is a link to: who moves that link away to keep a ledger moves nothing else. The present ledger was
+/// opened, and is marked no more.
 pub(super) fn sweep(ledger: &Path) -> io::Result<()> {
+    let present = fs::canonicalize(ledger)?;
     if next(ledger).is_symlink() {
         fs::remove_file(next(ledger))?;
     }
-    let entries = entries(ledger)?;
-    let links = entries.iter().filter(|path| path.is_symlink());
-    let named: BTreeSet<_> = links.filter_map(|link| fs::canonicalize(link).ok()).collect();
-    for path in entries.iter().filter(|path| path.is_dir() && !path.is_symlink()) {
-        let unnamed = number(ledger, path).is_some() && !named.contains(&fs::canonicalize(path)?);
-        if unnamed || is_snapshot(ledger, path) {
+    for path in entries(ledger)?.iter().filter(|path| path.is_dir() && !path.is_symlink()) {
+        let mark = path.join(UNNEEDED);
+        let begun = || mark.exists() || path.read_dir().is_ok_and(|mut files| files.next().is_none());
+        if is_snapshot(ledger, path) {
             fs::remove_dir_all(path)?;
+        } else if number(ledger, path).is_some() && begun() {
+            if fs::canonicalize(path)? == present { fs::remove_file(mark)? } else { fs::remove_dir_all(path)? }
         }
     }
     sync_names(ledger)

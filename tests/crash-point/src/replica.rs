@@ -9,6 +9,7 @@ crate::points! {
     FileBegun = "replica.file-begun",
     FileDone = "replica.file-done",
     Checked = "replica.checked",
+    OldMarked = "replica.old-marked",
     SwitchLinked = "replica.switch-linked",
     Switched = "replica.switched",
     OldRemoving = "replica.old-removing",

@@ -13,7 +13,7 @@ use super::{NotGood, check, create, restore};
 use crate::cli::{NotFound, Said};
 use crate::config::{Config, FILE, Role};
 use crate::ports::{Copies as _, now_ms};
-use crate::store::{Contents, Hold, OpenError, Store};
+use crate::store::{Contents, Entry, Hold, OpenError, Replica, Store};
 
 /// A stopped broker with a few records.
 struct Given {
@@ -291,4 +291,43 @@ fn a_broker_that_stood_still_for_more_than_a_day_is_restored_with_its_clock_in_d
         let totals = restore::begin_life(&config.ledger(), now_ms()).expect("begun");
         assert_eq!(totals.clock_doubted_at_ms.is_some(), in_doubt, "{ago_ms} ms");
     }
+}
+
+/// Its ledger is a link, and moving that away moves nothing else.
+#[test]
+fn a_backup_of_a_clusters_node_comes_back_as_a_single_nodes_ledger_and_what_was_there_is_kept() {
+    let given = given();
+    let node = Replica::found(&given.config.ledger()).expect("founded");
+    let entry = Entry { records: vec![], progress: b"far".to_vec() };
+    node.apply(&[entry]).expect("applied");
+    drop(node);
+    let before = given.totals();
+    let (given, backup) = given.backup_kept();
+    assert_eq!(broken(&backup), None);
+    let refused = restore::restore(&backup, &given.config).map(|said| said.text).expect_err("a ledger is there");
+    assert!(matches!(refused.downcast_ref(), Some(OpenError::Exists(_))), "{refused:#}");
+    given.lose_the_ledger();
+    restore::restore(&backup, &given.config).expect("restored");
+    let ledger = given.config.ledger();
+    assert!(!Store::open(&ledger).expect("there").is_of_a_cluster());
+    assert_eq!(given.totals().restored.expect("not reconciled").head, before.head);
+
+    let node = Replica::found(&ledger).expect("another cluster");
+    assert_eq!(node.progress().expect("readable"), None);
+    drop(node);
+    let lost = Store::open_read_only(&given.config.dir.join("ledger.1")).expect("kept");
+    assert_eq!(check::totals(&lost).expect("readable"), before);
+}
+
+/// A crash came after the directory had been moved and before the link was made.
+#[test]
+fn nothing_is_restored_over_a_ledger_on_its_way_into_a_cluster() {
+    let (given, backup) = given().backup_kept();
+    let (ledger, before) = (given.config.ledger(), given.totals());
+    std::os::unix::fs::symlink("ledger.1", given.config.dir.join("ledger.next")).expect("ours");
+    std::fs::rename(&ledger, given.config.dir.join("ledger.1")).expect("ours");
+    assert_eq!(given.totals(), before, "a tool finds it");
+    let refused = restore::restore(&backup, &given.config).map(|said| said.text).expect_err("a ledger is there");
+    assert!(matches!(refused.downcast_ref(), Some(OpenError::Exists(_))), "{refused:#}");
+    assert_eq!(given.totals(), before);
 }

@@ -187,6 +187,8 @@ impl Replica {
         Point::Checked.reached();
         let new = Store::open(&incoming.dir.0).map_err(|error| failed(&error))?;
         let Incoming { dir, manifest, .. } = incoming;
+        pointer::mark_unneeded(&present.home.path)?;
+        Point::OldMarked.reached();
         // From here on it may be the ledger that the pointer names: it is not removed whatever happens.
         pointer::switch(&self.ledger, &dir.keep())?;
         let mut place = self.present.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,14 @@
 //! A node killed at every point of its ledger's way into a cluster, and of a ledger's way into the present one's place.
 
+use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use netpay_crash_point::replica::POINTS;
 use netpay_ledger::event::Event;
+use netpay_ledger::record::hash;
 use netpay_protocol::ids::Digest;
 use netpay_protocol::redemption::Head;
 
@@ -34,28 +37,41 @@ fn given(dir: &Path) {
 }
 
 /// Founds the node's cluster, and puts the donor's ledger into its place.
-fn walk(dir: &Path) {
+fn walk(dir: &Path) -> Replica {
     let node = Replica::found(&dir.join("node/ledger")).expect("founded");
     let donor = Replica::open(&dir.join("donor/ledger")).expect("there");
     let snapshot = Arc::new(donor.checkpoint().expect("made"));
     node.install(sent(&snapshot, &node)).expect("whole");
+    node
+}
+
+/// Adds to the notes of what was reached and synced.
+fn note(what: &str) {
+    let path = std::env::var_os("NETPAY_CRASH_LOG").expect("a process of its own");
+    let mut notes = std::fs::File::options().append(true).open(path).expect("begun");
+    notes.write_all(format!("{what}\n").as_bytes()).expect("written");
 }
 
 /// Not a test by itself: the body of the process that the test below kills.
 #[test]
 fn only_in_a_process_of_its_own_does_it_walk() {
     if let Some(dir) = std::env::var_os(DIR) {
-        walk(dir.as_ref());
+        let node = walk(dir.as_ref());
+        let head = Head { position: 3, hash: hash(&log()[2]) };
+        node.apply(&[entry(&records(head, [Event::ClockDoubted {}]), "y")]).expect("applied");
+        note("applied");
+        node.sync().expect("synced");
+        note("synced");
     }
 }
 
-/// Walks in a process of its own; answers whether it came to its end, and the points it reached.
-fn walked(dir: &Path, at: Option<&str>) -> (bool, Vec<String>) {
+/// Walks in a process of its own, with these variables; answers whether it came to its end, and the notes.
+fn walked(dir: &Path, variables: &[(&str, &OsStr)]) -> (bool, Vec<String>) {
     let points = dir.join("points");
     let mut command = Command::new(std::env::current_exe().expect("a test has a path"));
     command.args(["--exact", "store::tests::crashes::only_in_a_process_of_its_own_does_it_walk"]);
     command.env(DIR, dir).env("NETPAY_CRASH_LOG", &points).env_remove("NETPAY_CRASH_AT");
-    command.envs(at.map(|at| ("NETPAY_CRASH_AT", at)));
+    command.envs(variables.iter().copied());
     let ended = command.output().expect("it starts");
     let log = std::fs::read_to_string(points).unwrap_or_default();
     (ended.status.success(), log.lines().map(str::to_owned).collect())
@@ -71,8 +87,9 @@ fn a_node_killed_at_any_point_has_the_old_ledger_or_the_new_one_and_nothing_is_l
     given(first.path());
     let (old, new) = (digest_of(&first.path().join("node/ledger")), digest_of(&first.path().join("donor/ledger")));
     assert_ne!(old, new);
-    let (whole, points) = walked(first.path(), None);
+    let (whole, mut points) = walked(first.path(), &[]);
     assert!(whole, "{points:?}");
+    points.retain(|name| name.starts_with("replica."));
     for point in POINTS {
         assert!(points.iter().any(|name| name == point.name()), "{} is never reached", point.name());
     }
@@ -83,7 +100,7 @@ fn a_node_killed_at_any_point_has_the_old_ledger_or_the_new_one_and_nothing_is_l
         let at = format!("{name}#{time}");
         let dir = tempfile::tempdir().expect("a directory");
         given(dir.path());
-        let (whole, reached) = walked(dir.path(), Some(&at));
+        let (whole, reached) = walked(dir.path(), &[("NETPAY_CRASH_AT", at.as_ref())]);
         assert!(!whole, "{at}: it was not killed");
         assert_eq!(reached.last(), Some(name), "{at}");
 
@@ -97,8 +114,57 @@ fn a_node_killed_at_any_point_has_the_old_ledger_or_the_new_one_and_nothing_is_l
         let generation = std::fs::read_link(&ledger).expect("a link").to_string_lossy().into_owned();
         assert_eq!(names(&node), ["ledger".into(), generation], "{at}");
         drop(replica);
-        walk(dir.path());
+        drop(walk(dir.path()));
         assert_eq!(digest_of(&ledger), new, "{at}: once more");
         assert_eq!(names(&node).len(), 2, "{at}");
     }
+}
+
+/// What kill -9 cannot show: names and bytes that were not synced survive it, and are gone after a power cut.
+#[test]
+fn every_step_is_synced_before_the_next_and_what_is_applied_when_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    given(dir.path());
+    let shim = dir.path().join("shim.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/crash/shim.c");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim).arg(source).arg("-ldl");
+    assert!(cc.status().expect("there is a C compiler").success(), "{cc:?}");
+    let (node, notes) = (dir.path().canonicalize().expect("there").join("node"), dir.path().join("points"));
+    let watched: [(&str, &OsStr); 3] =
+        [("LD_PRELOAD", shim.as_ref()), ("NETPAY_FAULT_UNDER", node.as_ref()), ("NETPAY_FAULT_NOTES", notes.as_ref())];
+    let (whole, notes) = walked(dir.path(), &watched);
+    assert!(whole, "{notes:?}");
+    // What was noted between two points, of which the first may be passed more than once.
+    let between = |from: &str, to: &str| {
+        let end = notes.iter().rposition(|note| note == to).unwrap_or_else(|| panic!("{to}: {notes:?}"));
+        let start = notes[..end].iter().rposition(|note| note == from).unwrap_or_else(|| panic!("{from}: {notes:?}"));
+        notes[start..end].to_vec()
+    };
+    let synced = |notes: &[String], name: &str| notes.contains(&format!("sync {name}"));
+    for (from, to, name) in [
+        ("replica.joined", "replica.adopt-linked", "node"),
+        ("replica.adopt-linked", "replica.adopt-moved", "node"),
+        ("replica.receive-begun", "replica.checked", "ledger.2"),
+        ("replica.checked", "replica.old-marked", "ledger.1"),
+        ("replica.old-marked", "replica.switch-linked", "node"),
+        ("replica.switch-linked", "replica.switched", "node"),
+    ] {
+        assert!(synced(&between(from, to), name), "{name} between {from} and {to}: {notes:?}");
+    }
+    let adopted = notes.split(|note| note == "replica.switched").next().expect("a first part");
+    let moved = adopted.iter().rposition(|note| note == "replica.adopt-moved").expect("adopted");
+    assert!(synced(&adopted[moved..], "node"), "{adopted:?}");
+    let received = between("replica.receive-begun", "replica.checked");
+    let written: Vec<_> = received.iter().filter_map(|note| note.strip_prefix("write ")).collect();
+    assert!(written.iter().any(|name| name.ends_with(".sst")), "{received:?}");
+    for name in written {
+        let last = received.iter().rposition(|note| *note == format!("write {name}")).expect("written");
+        assert!(synced(&received[last..], name), "{name}: {received:?}");
+    }
+    let is_log = |note: &String, what: &str| note.starts_with(what) && note.ends_with(".log");
+    let applied = between("replica.old-removing", "applied");
+    let last = applied.iter().rposition(|note| is_log(note, "write ")).expect("applied");
+    assert!(!applied[last..].iter().any(|note| is_log(note, "sync ")), "the cluster's log is the durable one");
+    assert!(between("applied", "synced").iter().any(|note| is_log(note, "sync ")), "{notes:?}");
 }

@@ -192,7 +192,7 @@ fn a_ledger_that_left_its_cluster_is_a_single_nodes_and_one_rebuilt_takes_its_pr
     std::fs::rename(&rebuilt, &ledger).expect("ours");
     let replica = Replica::open(&ledger).expect("adopted");
     assert_eq!(progress(&replica), "here");
-    assert!(dir.path().join("ledger.old-1").join("CURRENT").exists(), "what a link names is kept");
+    assert!(dir.path().join("ledger.old-1").join("CURRENT").exists(), "only a link was moved, and nothing went");
     drop(replica);
     Store::open(&ledger).expect("there").leave_cluster().expect("left");
     assert!(matches!(Replica::open(&ledger), Err(OpenError::Alone(_))));
