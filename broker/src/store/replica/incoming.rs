@@ -60,6 +60,8 @@ pub struct Incoming {
     /// The file that is being written.
     file: Option<(File, blake3::Hasher)>,
     at: Place,
+    /// Once all that came was read.
+    verified: bool,
 }
 
 impl Incoming {
@@ -126,8 +128,16 @@ impl Incoming {
         Ok(())
     }
 
-    /// Reads all that came: whether it is the ledger that the manifest says, and holds this head.
-    fn check(&self, ours: Head) -> Result<(), Error> {
+    /// Reads all that came: whether it is the ledger that the manifest says. Minutes for a large one.
+    pub fn verify(&mut self) -> Result<(), Error> {
+        if self.verified {
+            return Ok(());
+        }
+        let (Place { file, offset }, files) = (self.at, self.manifest.files.len());
+        if file < files {
+            return refused(format!("it ends at byte {offset} of file {file}, there are {files} files"));
+        }
+        File::open(&self.dir.0)?.sync_all()?;
         let store = match Store::open_member_read_only(&self.dir.0) {
             Err(error @ OpenError::DiskFull(_)) => return Err(Error::Failed(error.to_string())),
             Err(error) => return refused(error.to_string()),
@@ -151,12 +161,18 @@ impl Incoming {
         if !wrong.is_empty() {
             return refused(wrong.join("; "));
         }
-        let theirs = store.record(ours.position).map_err(|error| Error::Refused(error.to_string()))?;
-        if ours.position == 0 || theirs.is_some_and(|bytes| hash(&bytes) == ours.hash) {
-            return Ok(());
-        }
-        Err(Error::Forked { ours: ours.position, theirs: found.head.position })
+        self.verified = true;
+        Ok(())
     }
+}
+
+/// A node keeps its history: the ledger that came must hold its last record.
+fn ensure_goes_on(came: &Store, ours: Head, theirs: Head) -> Result<(), Error> {
+    let record = came.record(ours.position).map_err(|error| Error::Refused(error.to_string()))?;
+    if ours.position == 0 || record.is_some_and(|bytes| hash(&bytes) == ours.hash) {
+        return Ok(());
+    }
+    Err(Error::Forked { ours: ours.position, theirs: theirs.position })
 }
 
 impl Replica {
@@ -165,27 +181,23 @@ impl Replica {
         let manifest = Manifest::read(manifest).map_err(Error::Refused)?;
         let dir = Scratch(pointer::begin(&self.ledger)?);
         Point::ReceiveBegun.reached();
-        let mut incoming = Incoming { dir, manifest, file: None, at: Place::default() };
+        let mut incoming = Incoming { dir, manifest, file: None, at: Place::default(), verified: false };
         incoming.begin_file()?;
         Ok(incoming)
     }
 
-    /// Puts a ledger that came whole in the place of the present one. Answers its head. Nothing is applied meanwhile, and
-    /// whoever reads goes on. What is refused leaves the present ledger as it is.
-    pub fn install(&self, incoming: Incoming) -> Result<Head, Error> {
-        let Place { file, offset } = incoming.at;
-        let files = incoming.manifest.files.len();
-        if file < files {
-            return refused(format!("it ends at byte {offset} of file {file}, there are {files} files"));
-        }
-        File::open(&incoming.dir.0)?.sync_all()?;
+    /// Puts a ledger that came whole in the place of the present one; one that nobody verified is verified first. Answers
+    /// its head. Nothing is applied meanwhile, and whoever reads goes on. What is refused leaves the present ledger as it is.
+    pub fn install(&self, mut incoming: Incoming) -> Result<Head, Error> {
+        incoming.verify()?;
         let failed = |error: &dyn std::fmt::Display| Error::Failed(error.to_string());
         let _alone = self.alone();
         let present = self.store();
         let state: &dyn State = &*present;
-        incoming.check(load::totals(&state).map_err(|error| failed(&error))?.head)?;
-        Point::Checked.reached();
         let new = Store::open(&incoming.dir.0).map_err(|error| failed(&error))?;
+        let ours = load::totals(&state).map_err(|error| failed(&error))?.head;
+        ensure_goes_on(&new, ours, incoming.manifest.head)?;
+        Point::Checked.reached();
         let Incoming { dir, manifest, .. } = incoming;
         pointer::mark_unneeded(&present.home.path)?;
         Point::OldMarked.reached();

@@ -1,5 +1,6 @@
 //! A node killed at every point of its ledger's way into a cluster, and of a ledger's way into the present one's place.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
@@ -95,7 +96,7 @@ fn a_node_killed_at_any_point_has_the_old_ledger_or_the_new_one_and_nothing_is_l
     }
     // Of a point that is passed often, the first time and the last.
     let times = |name: &String| points.iter().filter(|point| *point == name).count();
-    let at: std::collections::BTreeSet<_> = points.iter().flat_map(|name| [(name, 1), (name, times(name))]).collect();
+    let at: BTreeSet<_> = points.iter().flat_map(|name| [(name, 1), (name, times(name))]).collect();
     for (name, time) in at {
         let at = format!("{name}#{time}");
         let dir = tempfile::tempdir().expect("a directory");
