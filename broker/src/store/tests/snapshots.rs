@@ -37,15 +37,19 @@ fn manifest_of(snapshot: &Snapshot) -> Vec<u8> {
     snapshot.manifest().to_bytes().expect("not large")
 }
 
-pub(super) fn chunks(snapshot: &Arc<Snapshot>, from: Place) -> Vec<Chunk> {
+fn each_chunk(snapshot: &Arc<Snapshot>, from: Place) -> impl Iterator<Item = Chunk> {
     let mut reader = snapshot.reader(from);
-    std::iter::from_fn(|| reader.next_chunk().expect("readable")).collect()
+    std::iter::from_fn(move || reader.next_chunk().expect("readable"))
+}
+
+fn chunks(snapshot: &Arc<Snapshot>, from: Place) -> Vec<Chunk> {
+    each_chunk(snapshot, from).collect()
 }
 
 /// All of it sent, with this manifest.
 fn sent_with(manifest: &[u8], snapshot: &Arc<Snapshot>, to: &Replica) -> Result<Incoming, ReceiveError> {
     let mut incoming = to.receive(manifest)?;
-    for chunk in chunks(snapshot, Place::default()) {
+    for chunk in each_chunk(snapshot, Place::default()) {
         assert_eq!(incoming.expects(), chunk.place);
         incoming.take(&chunk)?;
     }
@@ -388,7 +392,7 @@ fn a_joiner_receives_the_whole_history_of_a_single_node() {
     let donor = Replica::found(&ledger).expect("founded");
     donor.apply(&[entry(&[], "founded")]).expect("applied");
     let snapshot = Arc::new(donor.checkpoint().expect("made"));
-    let chunks = chunks(&snapshot, Place::default()).len();
+    let chunks = each_chunk(&snapshot, Place::default()).count();
     assert!(chunks > snapshot.manifest().files.len(), "a file of several chunks");
     let (_joiner_dir, joiner) = joined();
     assert_eq!(joiner.install(sent(&snapshot, &joiner)).expect("whole").position, u64::from(GROUPS));
