@@ -122,6 +122,12 @@ pub(super) fn mark_unneeded(generation: &Path) -> io::Result<()> {
     File::open(generation)?.sync_all()
 }
 
+/// The ledger is a link to it now: whoever moves that away to keep the ledger keeps this, too.
+pub(super) fn unmark(generation: &Path) -> io::Result<()> {
+    fs::remove_file(generation.join(UNNEEDED))?;
+    File::open(generation)?.sync_all()
+}
+
 /// Where the snapshot with this number is made.
 pub(super) fn snapshot(ledger: &Path, number: u64) -> PathBuf {
     ledger.with_extension(format!("snapshot-{number}"))
@@ -141,12 +147,16 @@ pub(super) fn sweep(ledger: &Path) -> io::Result<()> {
         fs::remove_file(next(ledger))?;
     }
     for path in entries(ledger)?.iter().filter(|path| path.is_dir() && !path.is_symlink()) {
-        let mark = path.join(UNNEEDED);
-        let begun = || mark.exists() || path.read_dir().is_ok_and(|mut files| files.next().is_none());
+        let marked = path.join(UNNEEDED).exists();
+        let begun = || marked || path.read_dir().is_ok_and(|mut files| files.next().is_none());
         if is_snapshot(ledger, path) {
             fs::remove_dir_all(path)?;
+        } else if fs::canonicalize(path)? == present {
+            if marked {
+                unmark(path)?;
+            }
         } else if number(ledger, path).is_some() && begun() {
-            if fs::canonicalize(path)? == present { fs::remove_file(mark)? } else { fs::remove_dir_all(path)? }
+            fs::remove_dir_all(path)?;
         }
     }
     sync_names(ledger)

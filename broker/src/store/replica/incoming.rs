@@ -203,6 +203,7 @@ impl Replica {
         Point::OldMarked.reached();
         // From here on it may be the ledger that the pointer names: it is not removed whatever happens.
         pointer::switch(&self.ledger, &dir.keep())?;
+        pointer::unmark(&new.home.path)?;
         let mut place = self.present.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *place, Arc::new(new));
         drop(place);

@@ -95,9 +95,26 @@ fn a_joiner_that_received_a_ledger_has_its_digest_and_progress_and_goes_on_from_
     joiner.apply(&[entry(&log[2..], "3")]).expect("applied");
     assert_eq!(digest(&joiner), digest(&donor));
     drop(joiner);
-    let again = Replica::open(&dir.path().join("ledger")).expect("there");
+    let ledger = dir.path().join("ledger");
+    let again = Replica::open(&ledger).expect("there");
     assert_eq!((digest(&again), progress(&again)), (digest(&donor), "3".into()));
     assert_eq!(names(dir.path()), ["ledger", "ledger.2"]);
+}
+
+/// Moved to another place the link names nothing there: what it named is the operator's all the same.
+#[test]
+fn a_ledger_that_came_is_kept_by_whoever_moves_its_link_away() {
+    let (_dir, _donor, snapshot) = donor();
+    let (dir, node) = joined();
+    node.install(sent(&snapshot, &node)).expect("whole");
+    drop(node);
+    let ledger = dir.path().join("ledger");
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    std::fs::rename(&ledger, elsewhere.path().join("ledger.lost")).expect("ours");
+    drop(Replica::create(&ledger).expect("another one"));
+    assert_eq!(names(dir.path()), ["ledger", "ledger.2", "ledger.3"]);
+    let kept = Store::open_read_only(&dir.path().join("ledger.2")).expect("whole");
+    assert_eq!(digest(&kept), snapshot.manifest().digest);
 }
 
 #[test]
