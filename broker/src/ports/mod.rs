@@ -2,6 +2,7 @@
 
 pub mod copies;
 pub mod journal;
+pub mod link;
 pub mod listings;
 pub mod observe;
 pub mod reply;
@@ -9,6 +10,7 @@ pub mod state;
 
 pub use copies::Copies;
 pub use journal::Journal;
+pub use link::Link;
 pub use listings::Listings;
 pub use observe::Observe;
 pub use reply::Reply;
