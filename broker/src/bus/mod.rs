@@ -4,6 +4,7 @@ pub mod admin;
 pub mod events;
 pub mod inbox;
 mod jetstream;
+pub mod link;
 pub mod notices;
 pub mod service;
 
@@ -30,16 +31,23 @@ pub fn is_connected(client: &Client) -> bool {
 
 /// Connects, or says what to do.
 pub async fn connect(config: &Config, name: &str) -> anyhow::Result<Client> {
-    let url = &config.nats_url;
-    let mut options = match &config.nats_creds {
+    dial(config, options(config, name).await?).await
+}
+
+async fn options(config: &Config, name: &str) -> anyhow::Result<ConnectOptions> {
+    let options = match &config.nats_creds {
         Some(file) => ConnectOptions::with_credentials_file(file)
             .await
             .with_context(|| format!("cannot read NATS credentials {}", file.display()))?,
         None => ConnectOptions::new(),
     };
-    options = options.name(name).custom_inbox_prefix(format!("_INBOX.{name}")).event_callback(|event| async move {
+    Ok(options.name(name).custom_inbox_prefix(format!("_INBOX.{name}")).event_callback(|event| async move {
         tracing::info!("NATS: {event}");
-    });
+    }))
+}
+
+async fn dial(config: &Config, options: ConnectOptions) -> anyhow::Result<Client> {
+    let url = &config.nats_url;
     let client = options
         .connect(url.as_str())
         .await

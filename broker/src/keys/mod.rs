@@ -20,6 +20,7 @@ use netpay_protocol::touchstone::Touchstone;
 use netpay_protocol::wire;
 use zeroize::Zeroizing;
 
+pub mod cluster;
 pub mod rotate;
 
 /// The epoch of a new broker's chain master key.
