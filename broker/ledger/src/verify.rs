@@ -17,22 +17,27 @@ pub const SIGNATURE_STEPS: u64 = 500;
 const MOST_STEPS: PaywordIndex = PaywordIndex(MAX_CHAIN_LENGTH);
 
 /// A claim after its check.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
 pub enum CheckedClaim {
     /// It will settle nothing.
+    #[n(1)]
     Refused {
         /// Which e-coin it named.
+        #[n(0)]
         ecoin: EcoinId,
         /// Why.
+        #[n(1)]
         verdict: Verdict,
         /// How far down from its word the root lies.
+        #[n(2)]
         steps: PaywordIndex,
     },
     /// Its words are the payer's, granted to this payee.
-    Proven(ProvenClaim),
+    #[n(2)]
+    Proven(#[n(0)] ProvenClaim),
 }
 
-/// A claim whose range, grant and word were verified. Made by [`check`] only.
+/// A claim whose range, grant and word were verified. Made by [`check`] only, here or on another node of this broker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProvenClaim {
     claim: Claim,
@@ -48,6 +53,23 @@ impl ProvenClaim {
     /// The words `from..=through`.
     pub fn run(&self) -> Run {
         self.run
+    }
+}
+
+impl<C> minicbor::Encode<C> for ProvenClaim {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        (&self.claim.index, self.claim.through, self.claim.word, self.run).encode(e, context)
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for ProvenClaim {
+    fn decode(d: &mut minicbor::Decoder<'b>, context: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let (index, through, word, run) = d.decode_with(context)?;
+        Ok(Self { claim: Claim { index, through, word }, run })
     }
 }
 
