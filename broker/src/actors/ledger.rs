@@ -34,31 +34,47 @@ pub struct Order {
     pub answer: Answer,
 }
 
-/// How a command ended.
+/// How a command ended. Travels between nodes when another one decided it.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
 pub struct Settled {
     /// What came of it.
+    #[n(0)]
     pub outcome: Result<Outcome, Problem>,
     /// The ledger's head after its group.
+    #[n(1)]
     pub head: Head,
     /// The signer's balance after its group, if the signer has an account.
+    #[n(2)]
     pub balance: Option<Units>,
+}
+
+impl Settled {
+    /// Not carried out, or not known to be.
+    pub fn problem(problem: Problem) -> Self {
+        Self { outcome: Err(problem), head: Head::default(), balance: None }
+    }
 }
 
 /// Passes an order to the writer. A full queue is an outcome, too.
 pub fn send(writer: &Address<Order>, order: Order) {
     if let Err(Full(order)) = writer.try_send(order) {
-        (order.answer)(Settled { outcome: Err(busy()), head: Head::default(), balance: None });
+        (order.answer)(Settled::problem(busy()));
     }
 }
 
 /// What comes of a command that is not rejected.
+#[derive(Clone, PartialEq, Eq, Debug, minicbor::Encode, minicbor::Decode)]
 pub enum Outcome {
     /// Recorded now.
-    Recorded(Record),
+    #[n(1)]
+    Recorded(#[n(0)] Record),
     /// Recorded before, at this position (perhaps by the same group).
-    Repeated(u64),
+    #[n(2)]
+    Repeated(#[n(0)] u64),
     /// A batch with nothing to record.
-    Unchanged(Vec<Line>),
+    #[n(3)]
+    Unchanged(#[n(0)] Vec<Line>),
 }
 
 /// See the module.
@@ -157,7 +173,7 @@ impl LedgerActor {
 /// The same problem for everybody.
 fn answer_all(answers: impl IntoIterator<Item = Answer>, problem: &Problem) {
     for answer in answers {
-        answer(Settled { outcome: Err(problem.clone()), head: Head::default(), balance: None });
+        answer(Settled::problem(problem.clone()));
     }
 }
 

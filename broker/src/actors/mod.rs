@@ -3,6 +3,7 @@
 //! ```text
 //! bus ──> GatewayActor ──> VerifyActor (pool) ──> LedgerActor ──> journal
 //! bus ──> IndexActor           timer ──> ScanActor
+//!          VerifyActor ──> forward ──> another node's LedgerActor, while that one leads
 //! ```
 //!
 //! Each waits on a queue with a bound; who finds it full is answered *busy*. Actors are [`runtime::Handler`]s over plain
@@ -11,6 +12,7 @@
 pub mod clock;
 pub mod drained;
 pub mod expiry;
+pub mod forward;
 pub mod gateway;
 pub mod index;
 pub mod ledger;

@@ -52,7 +52,7 @@ pub(super) fn serve(desk: &Arc<Desk>, message: Redeem, reply: Reply) {
             };
             let at = Arc::clone(desk);
             desk.restore_first(payee, lost, claims, move |claims| match claims {
-                Err(problem) => answer(Settled { outcome: Err(problem), head: Head::default(), balance: None }),
+                Err(problem) => answer(Settled::problem(problem)),
                 Ok(claims) => {
                     let action = Action::RedeemBatch { claims, opening, payee, signed_by };
                     at.order(Order { command: Command { request: Some(id), action }, answer: Box::new(answer) });
