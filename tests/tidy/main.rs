@@ -51,6 +51,7 @@ fn each_outside_crate_is_known_only_where_the_map_says() {
         ("actix", &["broker/src/actors/runtime.rs"]),
         ("actix_web", &["broker/src/telemetry/http.rs"]),
         ("rocksdb", &["broker/src/store/", "broker/src/journal/"]),
+        ("openraft", &["broker/src/journal/raft/"]),
         ("async_nats", &["broker/src/bus/", "peer-agent/src/net/", "tests/"]),
         ("prometheus", &["broker/src/telemetry/metrics.rs"]),
         ("rusqlite", &["broker/src/audit/", "broker/src/index/", "peer-agent/src/store/"]),

@@ -15,6 +15,7 @@ use crate::store::Store;
 /// See the module.
 pub struct LocalJournal {
     store: Arc<Store>,
+    head: Head,
 }
 
 impl LocalJournal {
@@ -24,7 +25,7 @@ impl LocalJournal {
         let rows = load::totals(&state)?.head;
         let log = store.last_record()?.map(|(position, bytes)| Head { position, hash: hash(&bytes) });
         if log.unwrap_or_default() == rows {
-            return Ok(Self { store });
+            return Ok(Self { store, head: rows });
         }
         let end = log.map_or(0, |head| head.position);
         Err(StateError(format!(
@@ -42,9 +43,20 @@ impl Journal for LocalJournal {
     }
 
     fn commit(&mut self, records: &[Record], ws: &WorkingSet) -> Result<(), CommitError> {
-        if records.is_empty() {
-            return Ok(());
+        let mut head = self.head;
+        for record in records {
+            if record.position != head.position + 1 || record.prev_hash != head.hash {
+                let (position, after) = (record.position, head.position);
+                return Err(CommitError::Failed(format!(
+                    "record {position} does not follow the log, which ends at {after}"
+                )));
+            }
+            head = record.head();
         }
-        self.store.write(records, &ws.changes()).map_err(|error| CommitError::Failed(error.to_string()))
+        if !records.is_empty() {
+            self.store.write(records, &ws.changes()).map_err(|error| CommitError::Failed(error.to_string()))?;
+        }
+        self.head = head;
+        Ok(())
     }
 }

@@ -1,3 +1,6 @@
-//! Commit points. For one node, [`local`]; a replicated one will stand beside it.
+//! Commit points: [`local`] of a single node, [`raft`] of a cluster.
 
 pub mod local;
+pub mod raft;
+#[cfg(test)]
+mod tests;

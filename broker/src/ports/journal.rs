@@ -29,7 +29,8 @@ pub enum CommitError {
     /// The storage failed: nothing that is in memory can be believed any more.
     #[error("{0}")]
     Failed(String),
-    /// The records are there or not, or will be until somebody's `lead` returns. Not this node's fault.
+    /// The records are there or not, or will be until somebody's `lead` returns; of a long group perhaps the first ones
+    /// only, each of them whole. Not this node's fault.
     #[error("not known to be committed: {0}")]
     Unknown(String),
 }
