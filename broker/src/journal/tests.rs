@@ -20,7 +20,8 @@ use crate::ports::state::scan;
 use crate::ports::{Journal, State};
 use crate::store::Store;
 
-const FACTS: Facts = Facts { now_ms: 1_000_000, incarnation: 1, drained_to_ms: 1_000_000, clock_trusted: true };
+pub(super) const FACTS: Facts =
+    Facts { now_ms: 1_000_000, incarnation: 1, drained_to_ms: 1_000_000, clock_trusted: true };
 
 /// A journal in a directory, and what is committed.
 pub(super) struct Opened {
@@ -78,7 +79,7 @@ pub(super) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
 }
 
 /// A deposit by which a record can be known.
-fn deposit(reference: &str) -> Event {
+pub(super) fn deposit(reference: &str) -> Event {
     let key = SigningKey::from_seed(&[7; 32]);
     let (broker, kid, request) = (BrokerId([1; 16]), Kid::of(&key.public()), RequestId([1; 16]));
     let order = Admin { broker, kid, request, valid_until_ms: FACTS.now_ms, order: vec![] };
@@ -111,7 +112,7 @@ pub(super) fn led(journal: &mut dyn Journal) {
 }
 
 /// As a writer does it.
-fn commit(opened: &mut Opened, references: &[&str]) {
+pub(super) fn commit(opened: &mut Opened, references: &[&str]) {
     led(&mut *opened.journal);
     let (records, ws) = decided(&*opened.state, references);
     opened.journal.commit(&records, &ws).expect("committed");

@@ -32,7 +32,7 @@ pub enum Copied {
     /// Made here, to be sent.
     Made(Arc<store::Snapshot>),
     /// Came from another node, to be put in place.
-    Came(Incoming),
+    Came(Box<Incoming>),
     /// Nothing yet.
     Nothing,
 }
@@ -159,7 +159,7 @@ impl RaftStateMachine<Cluster> for Machine {
         let progress = Progress { applied: meta.last_log_id, membership: meta.last_membership.clone() };
         let installed = beside(move || {
             let incoming = match *snapshot {
-                Copied::Came(incoming) => incoming,
+                Copied::Came(incoming) => *incoming,
                 Copied::Made(made) => carried(&replica, &made)?,
                 Copied::Nothing => return Err(ReceiveError::Refused("nothing came".into())),
             };

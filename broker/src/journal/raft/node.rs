@@ -71,7 +71,7 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// A node that must not, or cannot, take part.
+/// Why a node must not, or cannot, take part.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The ledger was in a cluster, its log is new.
@@ -91,6 +91,9 @@ pub enum StartError {
         /// The last entry applied.
         ledger: String,
     },
+    /// The number was given to another one before, or to the same one before it lost its directory.
+    #[error("node {0} is in the cluster already; a node that lost its directory joins under another number")]
+    Known(NodeId),
     /// Openraft refuses.
     #[error("{0}")]
     Raft(String),
@@ -166,8 +169,13 @@ impl RaftNode {
 
     /// Takes another node in, on the one that leads: first as a learner, and when it has the ledger with a vote.
     pub async fn admit(&self, node: NodeId, name: &str) -> Result<(), StartError> {
-        if self.raft.metrics().borrow().purged.is_none() {
+        let seen = self.raft.metrics().borrow().clone();
+        if seen.purged.is_none() {
             return Err(StartError::Raft("this cluster was not founded to its end; found it again".into()));
+        }
+        // It may have come back with an empty directory, and have forgotten for whom it voted.
+        if seen.membership_config.membership().voter_ids().any(|voter| voter == node) {
+            return Err(StartError::Known(node));
         }
         let failed = |error: RaftError<NodeId, ClientWriteError<NodeId, Member>>| StartError::Raft(error.to_string());
         self.raft.add_learner(node, Member { name: name.into() }, true).await.map_err(failed)?;

@@ -103,7 +103,7 @@ enum State {
     Coming {
         from: NodeId,
         meta: SnapshotMeta<NodeId, Member>,
-        incoming: Incoming,
+        incoming: Box<Incoming>,
     },
     /// It is with openraft.
     Installing(String),
@@ -166,7 +166,7 @@ impl Receiving {
             State::Installed(id, vote) if *id == meta.snapshot_id => return Ok(Told::Done(*vote)),
             _ => {}
         }
-        let incoming = received(self.replica.receive(manifest))?;
+        let incoming = Box::new(received(self.replica.receive(manifest))?);
         let told = next(&incoming);
         *state = State::Coming { from, meta, incoming };
         Ok(told)

@@ -7,7 +7,7 @@ use netpay_protocol::ids::Digest;
 
 use super::super::super::tests::{Opened, decided, head, until};
 use super::links::Wires;
-use super::{Limits, Machinery};
+use super::{Limits, Machinery, StartError};
 use crate::ports::journal::CommitError;
 use crate::ports::link::Kind;
 use crate::ports::state::scan;
@@ -248,4 +248,12 @@ fn a_follower_that_the_log_has_left_behind_gets_a_snapshot() {
     assert!(three.wires.arrived(node, Kind::Snapshot) > before);
     three.commit("after");
     three.agree();
+}
+
+#[test]
+fn a_number_that_has_a_vote_is_not_given_again() {
+    let three = Three::new(Limits::default());
+    let (runtime, leader) = three.nodes[0].machinery.running.as_ref().expect("it runs");
+    let admitted = runtime.block_on(leader.admit(2, "the same"));
+    assert!(matches!(admitted, Err(StartError::Known(2))), "{admitted:?}");
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod links;
 mod log;
+mod starts;
 
 use std::sync::Arc;
 use std::time::Duration;
