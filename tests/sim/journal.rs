@@ -68,8 +68,9 @@ impl State for Applied {
         readable(lock(&self.0).record(position))
     }
 
-    fn at_one_moment(&self) -> Box<dyn State + '_> {
-        Box::new(Self(std::sync::Arc::new(Mutex::new(lock(&self.0).clone()))))
+    fn show_moment(&self, look: &mut dyn FnMut(&dyn State)) {
+        let now = lock(&self.0).clone();
+        look(&Self(std::sync::Arc::new(Mutex::new(now))));
     }
 
     fn each_row(&self, visit: &mut Visit<'_>) -> Result<(), StateError> {

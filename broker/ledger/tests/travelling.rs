@@ -28,7 +28,7 @@ fn key_list(keys: u32) -> Box<SignedKeyList> {
     let kid = Kid::of(&public);
     let listed =
         ListedKey { kid, key: public, purpose: Purpose::Touchstone, not_before_ms, not_after_ms, revoked_at_ms };
-    let keys = (0..keys).map(|_| listed.clone()).collect();
+    let keys = (0..keys).map(|_| listed).collect();
     let list =
         KeyList { broker: BROKER, incarnation: 1, seq: 2, issued_at_ms: START_MS, next_at_ms: START_MS + 1, keys };
     Box::new(SignedKeyList { root: key("root").public(), list: Signed::new(list, &key("root")) })

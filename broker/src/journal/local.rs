@@ -19,8 +19,11 @@ pub struct LocalJournal {
 }
 
 impl LocalJournal {
-    /// Commits to this directory, if its rows stand where its log ends.
+    /// Commits to this directory, if its rows stand where its log ends, and no cluster decides what they are.
     pub fn new(store: Arc<Store>) -> Result<Self, StateError> {
+        if store.is_of_a_cluster() {
+            return Err(StateError("the ledger is one of a cluster's, which a single node must not write".into()));
+        }
         let state: &dyn State = &*store;
         let rows = load::totals(&state)?.head;
         let log = store.last_record()?.map(|(position, bytes)| Head { position, hash: hash(&bytes) });
@@ -43,20 +46,15 @@ impl Journal for LocalJournal {
     }
 
     fn commit(&mut self, records: &[Record], ws: &WorkingSet) -> Result<(), CommitError> {
-        let mut head = self.head;
-        for record in records {
-            if record.position != head.position + 1 || record.prev_hash != head.hash {
-                let (position, after) = (record.position, head.position);
-                return Err(CommitError::Failed(format!(
-                    "record {position} does not follow the log, which ends at {after}"
-                )));
-            }
-            head = record.head();
+        let Some(first) = records.first() else { return Ok(()) };
+        if first.position != self.head.position + 1 || first.prev_hash != self.head.hash {
+            let (position, after) = (first.position, self.head.position);
+            return Err(CommitError::Failed(format!(
+                "record {position} does not follow the log, which ends at {after}"
+            )));
         }
-        if !records.is_empty() {
-            self.store.write(records, &ws.changes()).map_err(|error| CommitError::Failed(error.to_string()))?;
-        }
-        self.head = head;
+        self.store.write(records, &ws.changes()).map_err(|error| CommitError::Failed(error.to_string()))?;
+        self.head = ws.totals.head;
         Ok(())
     }
 }

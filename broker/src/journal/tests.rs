@@ -18,7 +18,7 @@ use super::local::LocalJournal;
 use super::raft::tests::Alone;
 use crate::ports::state::scan;
 use crate::ports::{Journal, State};
-use crate::store::Store;
+use crate::store::{Replica, Store};
 
 pub(super) const FACTS: Facts =
     Facts { now_ms: 1_000_000, incarnation: 1, drained_to_ms: 1_000_000, clock_trusted: true };
@@ -213,4 +213,16 @@ fn a_group_of_any_length_is_committed_whole_and_in_order() {
         drop(opened);
         adapter.close();
     });
+}
+
+#[test]
+fn a_single_node_does_not_write_the_ledger_of_a_cluster() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger");
+    drop(Store::create(&path).expect("made"));
+    assert!(LocalJournal::new(Arc::new(Store::open(&path).expect("a ledger"))).is_ok());
+    drop(Replica::found(&path).expect("the first of a cluster"));
+    let refused = LocalJournal::new(Arc::new(Store::open(&path).expect("a ledger"))).map(|_| ());
+    let error = refused.expect_err("of a cluster").to_string();
+    assert!(error.contains("one of a cluster's"), "{error}");
 }

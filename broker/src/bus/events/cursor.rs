@@ -125,8 +125,8 @@ mod tests {
         fn record(&self, position: u64) -> Result<Option<Vec<u8>>, StateError> {
             Ok(self.0.iter().find(|record| record.position == position).map(Record::to_bytes))
         }
-        fn at_one_moment(&self) -> Box<dyn State + '_> {
-            Box::new(Self(self.0.clone()))
+        fn show_moment(&self, look: &mut dyn FnMut(&dyn State)) {
+            look(self);
         }
         fn each_row(&self, _: &mut Visit<'_>) -> Result<(), StateError> {
             Ok(())

@@ -101,7 +101,8 @@ impl Machine {
                 if before.is_some_and(|before| before.index.checked_add(1) != Some(log_id.index)) {
                     fail_stop("the cluster's ledger", &format!("{log_id} does not follow {before:?}"));
                 }
-                group.records.into_iter().map(ByteBuf::into_vec).collect()
+                let is_late = group.leader != Some(log_id.leader_id);
+                if is_late { vec![] } else { group.records.into_iter().map(ByteBuf::into_vec).collect() }
             }
         };
         Entry { records, progress: encode(&self.progress) }

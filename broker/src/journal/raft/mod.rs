@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use netpay_ledger::WorkingSet;
 use netpay_ledger::record::Record;
-use openraft::LogId;
 use openraft::error::{Fatal, RaftError};
+use openraft::{CommittedLeaderId, LogId};
 use serde_bytes::ByteBuf;
 use tokio::runtime::Handle;
 
@@ -117,7 +117,7 @@ fn stopped(fatal: &Fatal<NodeId>) -> Proposed {
 }
 
 /// Records in entries of a bounded length, in order.
-fn entries(records: &[Record]) -> Vec<Group> {
+fn entries(leader: CommittedLeaderId<NodeId>, records: &[Record]) -> Vec<Group> {
     let (mut entries, mut bytes) = (Vec::<Group>::new(), 0_usize);
     for record in records {
         let record = record.to_bytes();
@@ -126,7 +126,7 @@ fn entries(records: &[Record]) -> Vec<Group> {
             Some(entry) if bytes <= ENTRY_BYTES => entry.records.push(ByteBuf::from(record)),
             _ => {
                 bytes = record.len();
-                entries.push(Group { records: vec![ByteBuf::from(record)] });
+                entries.push(Group { leader: Some(leader), records: vec![ByteBuf::from(record)] });
             }
         }
     }
@@ -166,9 +166,11 @@ impl Journal for RaftJournal {
             });
         }
         // Until the last one is known to be applied.
-        self.settled = None;
+        let Some(settled) = self.settled.take() else {
+            return Err(CommitError::Unknown("this node was not asked whether it leads".into()));
+        };
         let mut last = None;
-        for entry in entries(records) {
+        for entry in entries(settled.leader_id, records) {
             match self.propose(entry).recv_timeout(self.times.patience) {
                 Ok(Proposed::Applied(at, Outcome::Committed)) => last = Some(at),
                 Ok(Proposed::Applied(at, outcome)) => {

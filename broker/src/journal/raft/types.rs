@@ -3,7 +3,7 @@
 //! Openraft knows its own types as serde's, so both are CBOR by way of serde, with names for fields: a later version may
 //! add some, and what is damaged or cut short is refused.
 
-use openraft::{Entry, LogId, Raft, StoredMembership};
+use openraft::{CommittedLeaderId, Entry, LogId, Raft, StoredMembership};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -23,6 +23,9 @@ pub struct Member {
 /// The records of one group of commands, encoded: what is proposed. Without any it settles what was proposed before.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Group {
+    /// Who decided. A proposal can wait in its node's queue until that leads again: what was answered meanwhile, and left
+    /// no record, has then been decided without it, and it counts for nothing.
+    pub leader: Option<CommittedLeaderId<NodeId>>,
     /// In order; the first follows the head on which its leader decided.
     pub records: Vec<ByteBuf>,
 }
@@ -34,7 +37,7 @@ pub enum Outcome {
     Committed,
     /// It had none.
     Nothing,
-    /// It was decided on another head: nothing of it is in the ledger, here or anywhere.
+    /// It was decided on another head or by another leader: nothing of it is in the ledger, here or anywhere.
     Stale,
 }
 
@@ -102,7 +105,7 @@ mod tests {
         let membership = Membership::new(vec![[1].into(), [1, 2].into()], nodes);
         let payloads = [
             EntryPayload::Blank,
-            EntryPayload::Normal(Group { records }),
+            EntryPayload::Normal(Group { leader: None, records }),
             EntryPayload::Membership(membership.clone()),
         ];
         for payload in payloads {
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_record_costs_its_own_bytes_and_few_more() {
-        let group = Group { records: vec![ByteBuf::from(vec![0xff; 100_000])] };
+        let group = Group { leader: None, records: vec![ByteBuf::from(vec![0xff; 100_000])] };
         assert!(encode(&group).len() < 100_100, "bytes are bytes, and not a list of numbers");
     }
 }

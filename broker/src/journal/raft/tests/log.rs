@@ -45,7 +45,7 @@ fn at(term: u64, index: u64) -> LogId<NodeId> {
 }
 
 fn entry(term: u64, index: u64, bytes: usize) -> LogEntry {
-    let group = Group { records: vec![ByteBuf::from(vec![7; bytes])] };
+    let group = Group { leader: None, records: vec![ByteBuf::from(vec![7; bytes])] };
     LogEntry { log_id: at(term, index), payload: EntryPayload::Normal(group) }
 }
 

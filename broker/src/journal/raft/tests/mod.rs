@@ -8,11 +8,15 @@ mod starts;
 use std::sync::Arc;
 use std::time::Duration;
 
+use netpay_protocol::redemption::Head;
+use openraft::CommittedLeaderId;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::super::tests::Opened;
+use super::super::tests::{Opened, decided, head, led};
 use super::{Limits, Log, Machine, NodeId, RaftJournal, RaftNode, Settings, StartError, Times};
+use crate::ports::Journal as _;
+use crate::ports::journal::CommitError;
 use crate::ports::link::Link;
 use crate::store::Replica;
 use links::Nobody;
@@ -109,4 +113,26 @@ impl Alone {
     pub(in super::super) fn stop(&mut self) {
         self.0.stop();
     }
+}
+
+/// It waited in a queue while another node led and told somebody that it will not be carried out: of that there is no
+/// record which it would run into.
+#[test]
+fn what_another_leadership_decided_counts_for_nothing_though_it_follows_the_head() {
+    let mut alone = Alone::default();
+    let opened = alone.start();
+    let (_, node) = alone.0.running.as_ref().expect("it runs");
+    let mut journal = RaftJournal::new(node);
+    led(&mut journal);
+    let (records, ws) = decided(&*opened.state, &["a"]);
+    let now = journal.settled.as_mut().expect("it leads");
+    now.leader_id = CommittedLeaderId::new(now.leader_id.term - 1, 1);
+    let error = journal.commit(&records, &ws).expect_err("decided by nobody who leads");
+    assert!(matches!(error, CommitError::Unknown(_)), "{error}");
+    assert_eq!(head(&*opened.state), Head::default());
+    led(&mut journal);
+    journal.commit(&records, &ws).expect("decided now");
+    assert_eq!(head(&*opened.state).position, 1);
+    drop((journal, opened));
+    alone.stop();
 }

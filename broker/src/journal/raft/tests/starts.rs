@@ -57,7 +57,10 @@ fn record(bytes: usize) -> Record {
 fn an_entry_takes_records_up_to_its_bound_and_a_longer_one_alone() {
     let lengths = |bytes: &[usize]| {
         let records: Vec<_> = bytes.iter().map(|bytes| record(*bytes)).collect();
-        entries(&records).iter().map(|entry| entry.records.len()).collect::<Vec<_>>()
+        entries(openraft::CommittedLeaderId::new(1, 1), &records)
+            .iter()
+            .map(|entry| entry.records.len())
+            .collect::<Vec<_>>()
     };
     let half = ENTRY_BYTES / 2;
     assert_eq!(lengths(&[half, half]), [2], "at the bound");
