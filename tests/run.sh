@@ -3,7 +3,7 @@
 # Brings what the tests need first (deploy/setup.sh); --long lets suites take their longer form (NETPAY_LONG=1).
 set -euo pipefail
 
-all=(lint unit tidy sim e2e second-opinion fuzz crash-agent liars attacks crash damage planted)
+all=(lint unit tidy sim link e2e second-opinion fuzz crash-agent liars attacks crash damage planted)
 # Bounds a hang, not slowness: the first suite on a fresh machine compiles RocksDB.
 suite_timeout=60m
 
@@ -39,6 +39,9 @@ unit() { tests_of --workspace --exclude netpay-tests --locked; }
 tidy() { tests_of -p netpay-tests --locked --test tidy; }
 
 sim() { tests_of -p netpay-tests --locked --test sim -- --nocapture --test-threads=1; }
+
+# Messages between a broker's nodes, over a real NATS server.
+link() { tests_of -p netpay-tests --locked --test link; }
 
 e2e() {
   deploy/build.sh build --workspace --bins --locked
