@@ -43,8 +43,12 @@ fn generation(ledger: &Path, number: u64) -> PathBuf {
     ledger.with_extension(number.to_string())
 }
 
-/// The directory of the present ledger, by its own path. A crash in [`adopt`] can leave it under the next link only.
+/// The directory of the present ledger, by its own path. A crash in [`adopt`] can leave it under the next link only. A single
+/// node's is taken as it is named: resolving the rest of a name can lead elsewhere (`/proc/PID/root` into our own root).
 pub(super) fn present(ledger: &Path) -> io::Result<PathBuf> {
+    if ledger.is_dir() && !is_link(ledger) {
+        return Ok(ledger.to_owned());
+    }
     match fs::canonicalize(ledger) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => fs::canonicalize(next(ledger)),
         found => found,
